@@ -1,0 +1,1 @@
+"""From a source to tokens on disk: catalogue, download, preprocess, the store, and windows for training."""

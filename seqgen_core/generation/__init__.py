@@ -1,0 +1,1 @@
+"""Drawing new sequences from a trained model: priming, stepping, sampling, rendering."""
