@@ -1,0 +1,78 @@
+"""Writing to disk so that a crash or a kill leaves either the old content or the new, never half."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def fsync_directory(path: Path) -> None:
+    """Make renames inside a folder durable (a no-op where folders cannot be opened, as on Windows)."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # some network file systems refuse; the rename itself is still atomic
+    finally:
+        os.close(descriptor)
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A name beside `path` that no other process uses and that starts with `.tmp-`."""
+    return path.parent / f".tmp-{uuid.uuid4().hex[:12]}-{path.name[-60:]}"
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`; makes parent folders. Raises OSError, leaving what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """Replace `path` by UTF-8 `text`; makes parent folders. Raises OSError, leaving what was there."""
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling folder that becomes `path` when the block ends well.
+
+    Every file in it is fsynced first. A folder that stood at `path` is replaced. When the block raises,
+    the temporary folder is removed and `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_sibling(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb+") as stream:
+                    os.fsync(stream.fileno())
+        fsync_directory(temporary)
+        if path.exists():
+            retired = temporary_sibling(path)
+            path.rename(retired)
+            temporary.rename(path)
+            shutil.rmtree(retired)
+        else:
+            temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    fsync_directory(path.parent)
