@@ -1,0 +1,68 @@
+"""The seqgen program: its subcommands, and usage errors in one line."""
+
+import importlib.metadata
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from seqgen_cli import download, evaluate, generate, import_, info, init, preprocess, train
+from seqgen_cli import demo as demo_command
+from seqgen_cli.screen import Screen
+from seqgen_core.errors import UsageError
+
+app = typer.Typer(
+    name="seqgen",
+    help="Fetch a data set, prepare it, train an autoregressive sequence model on it, and generate from it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (demo_command, init, download, preprocess, train, generate, evaluate, import_):
+    module.register(app)
+app.add_typer(info.app, name="info")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seqgen {importlib.metadata.version('seqgen')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the program and exit with 0, with 1 after a failure, with 2 after a usage error."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        if "--debug" in sys.argv:
+            raise
+        Screen().error(UsageError(_one_line(error), hint=f"`{_command_path(error)} --help` lists what it takes."))
+        code = UsageError.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_line(error: TyperException) -> str:
+    format_message = getattr(error, "format_message", None)
+    return " ".join((format_message() if format_message else str(error)).split())
+
+
+def _command_path(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "seqgen"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Choosing where tensors live, and running out of memory in words."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+from seqgen_core.errors import SeqgenError, UsageError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes CUDA, else MPS, else the CPU. Raises UsageError where the named device is not there."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(wanted)
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}[device.type]
+    if there and device.type == "cuda" and device.index is not None:
+        there = device.index < torch.cuda.device_count()
+    if not there:
+        raise UsageError(f"There is no device {wanted!r} on this machine.", hint="--device auto takes what there is.")
+    return device
+
+
+@contextlib.contextmanager
+def memory_guard(hint: str) -> Iterator[None]:
+    """Turn an allocation that failed, on any device, into a SeqgenError with `hint`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SeqgenError("The device's memory is used up.", hint=hint) from error
+    except RuntimeError as error:
+        if "allocate memory" in str(error) or "out of memory" in str(error).lower():
+            raise SeqgenError("The machine's memory is used up.", hint=hint) from error
+        raise
+    except MemoryError as error:
+        raise SeqgenError("The machine's memory is used up.", hint=hint) from error

@@ -1,0 +1,221 @@
+"""The settings of a project, from seqgen.toml, presets, key=value overrides and flags to checked classes.
+
+Later wins: defaults, then the file, then a preset (which replaces [model] whole), then overrides, then flags.
+Every problem is reported at once, unknown names with the nearest known one.
+"""
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from seqgen_core.errors import UsageError
+from seqgen_core.settings.base import Settings
+from seqgen_core.settings.download import DownloadSettings
+from seqgen_core.settings.evaluate import EvaluateSettings
+from seqgen_core.settings.generate import GenerateSettings
+from seqgen_core.settings.model import MODEL_KINDS, ModelSettings, SequnetSettings
+from seqgen_core.settings.preprocess import PreprocessSettings
+from seqgen_core.settings.presets import load_preset
+from seqgen_core.settings.train import TrainSettings
+
+PROJECT_FILE = Path("seqgen.toml")
+DEFAULT_MODEL = "sequnet"
+S = TypeVar("S", bound=Settings)
+
+
+class Project(Settings):
+    """All settings of one project folder, one table of seqgen.toml each."""
+
+    download: DownloadSettings = DownloadSettings()
+    """What `seqgen download` fetches."""
+    preprocess: PreprocessSettings = PreprocessSettings()
+    """How `seqgen preprocess` turns sound into tokens."""
+    model: ModelSettings = SequnetSettings()
+    """The model that `seqgen train` builds."""
+    train: TrainSettings = TrainSettings()
+    """How `seqgen train` trains it."""
+    generate: GenerateSettings = GenerateSettings()
+    """How `seqgen generate` draws from it."""
+    evaluate: EvaluateSettings = EvaluateSettings()
+    """How `seqgen evaluate` scores it."""
+
+
+SECTIONS: dict[str, type[Settings]] = {
+    name: annotation
+    for name, field in Project.model_fields.items()
+    if isinstance(annotation := field.annotation, type) and issubclass(annotation, Settings)
+}
+
+
+def load_project(
+    file: Path | None = None,
+    *,
+    sections: Sequence[str] = (),
+    overrides: Iterable[str] = (),
+    preset: str | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Project:
+    """Settings resolved from all their sources.
+
+    file: a TOML file; None reads ./seqgen.toml where there is one.
+    sections: tables in which a bare `key=value` override is looked up, in this order.
+    overrides: texts such as "train.steps=100" or "steps=100"; values are TOML, else plain text; `none` unsets.
+    preset: name of a preset whose [model] replaces the file's and whose [train] goes over the file's.
+    flags: values by dotted name; those that are None are not given.
+    Raises UsageError that lists every problem.
+    """
+    tables = _read(file)
+    if preset is not None:
+        given = load_preset(preset)
+        tables["model"] = dict(given.get("model", {}))
+        tables["train"] = {**tables.get("train", {}), **given.get("train", {})}
+    dotted = [_split_override(text) for text in overrides]
+    named = {name: value for name, value in (flags or {}).items() if value is not None}
+    kind = _chosen_kind(tables, dotted, named)
+    if tables.get("model", {}).get("kind", DEFAULT_MODEL) != kind:
+        tables["model"] = {}  # another model's settings say nothing about this one
+    tables.setdefault("model", {})["kind"] = kind
+    problems = []
+    for name, value in dotted:
+        path = name if "." in name else _place_bare(name, sections, kind, problems)
+        if path is not None:
+            _assign(tables, path, value)
+    for name, value in named.items():
+        _assign(tables, name, value)
+    return check(Project, tables, file or PROJECT_FILE, problems)
+
+
+def check(wanted: type[S], tables: Mapping[str, Any], source: Path | str, problems: Sequence[str] = ()) -> S:
+    """Validate nested tables as one settings class. Raises UsageError with every problem, one line each."""
+    lines = list(problems)
+    checked = None
+    try:
+        checked = wanted.model_validate(tables)
+    except ValidationError as error:
+        lines += [_sentence(wanted, problem) for problem in error.errors()]
+    if lines or checked is None:
+        raise UsageError(
+            "\n".join(lines),
+            hint=f"`seqgen init` writes every setting with its meaning; these came from {source} and the command line.",
+        )
+    return checked
+
+
+def field_names(annotation: Any, kind: str | None = None) -> list[str]:
+    """Names of the settings in one table; for the model, those of one kind."""
+    if kind is not None:
+        return list(MODEL_KINDS[kind].model_fields)
+    return list(annotation.model_fields)
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    path = file or PROJECT_FILE
+    if not path.exists():
+        if file is None:
+            return {}
+        raise UsageError(f"There is no settings file {path}.", hint="`seqgen init` writes a commented seqgen.toml.")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _split_override(text: str) -> tuple[str, object]:
+    name, separator, raw = text.partition("=")
+    name = name.strip()
+    if not separator or not name:
+        raise UsageError(f"{text!r} is no setting.", "A setting is written key=value, such as train.steps=1000.")
+    return name, parse_value(raw.strip())
+
+
+def parse_value(raw: str) -> object:
+    """A value as TOML reads it; text that is no TOML value stands for itself, `none` for None."""
+    if raw.lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _chosen_kind(
+    tables: Mapping[str, Any], overrides: Sequence[tuple[str, object]], flags: Mapping[str, object]
+) -> str:
+    kind = tables.get("model", {}).get("kind", DEFAULT_MODEL) if isinstance(tables.get("model", {}), dict) else None
+    for name, value in overrides:
+        kind = value if name in ("model.kind", "kind") else kind
+    kind = flags.get("model.kind", kind)
+    if kind not in MODEL_KINDS:
+        raise UsageError(f"There is no model {kind!r}{nearest(str(kind), MODEL_KINDS)}.", f"Models: {', '.join(MODEL_KINDS)}.")
+    return str(kind)
+
+
+def _place_bare(name: str, sections: Sequence[str], kind: str, problems: list[str]) -> str | None:
+    known = {}
+    for section in sections:
+        for field in field_names(SECTIONS.get(section), kind if section == "model" else None):
+            known.setdefault(field, f"{section}.{field}")
+    if name in known:
+        return known[name]
+    problems.append(f"There is no setting {name!r} here{nearest(name, known)}.")
+    return None
+
+
+def _assign(tables: dict[str, Any], path: str, value: object) -> None:
+    *parents, last = path.split(".")
+    table = tables
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{path} cannot be set: {parent} is no table.")
+    table[last] = value
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """", did you mean …?" where a known name is close, else nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _sentence(wanted: type[Settings], problem: Mapping[str, Any]) -> str:
+    place = [str(part) for part in problem["loc"] if part not in MODEL_KINDS]
+    name = ".".join(place) or "settings"
+    if problem["type"] == "extra_forbidden":
+        *parents, last = problem["loc"]
+        return f"There is no setting {name!r}{nearest(str(last), _names_at(wanted, parents))}."
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return f"{name} is missing."
+    return f"{name} = {problem['input']!r} is not right: {message[0].lower() + message[1:]}."
+
+
+def _names_at(wanted: Any, path: Sequence[Any]) -> list[str]:
+    """Field names of the settings class found by walking `path` from `wanted`."""
+    here = [wanted]
+    for part in path:
+        if part in MODEL_KINDS:
+            here = [MODEL_KINDS[part]]
+            continue
+        here = [
+            member
+            for cls in here
+            if part in cls.model_fields
+            for member in _classes(cls.model_fields[part].annotation)
+        ]
+    return [name for cls in here for name in cls.model_fields]
+
+
+def _classes(annotation: Any) -> list[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        return [cls for member in typing.get_args(annotation) for cls in _classes(member)]
+    return []

@@ -1,0 +1,27 @@
+"""Settings classes to TOML and back; None is written as nothing at all."""
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+import tomlkit
+
+from seqgen_core.errors import SeqgenError
+from seqgen_core.settings.base import Settings
+from seqgen_core.settings.project import check
+
+S = TypeVar("S", bound=Settings)
+
+
+def to_toml(settings: Settings) -> str:
+    """The settings as a TOML document."""
+    return tomlkit.dumps(settings.model_dump(mode="json", exclude_none=True))
+
+
+def read_toml(wanted: type[S], path: Path) -> S:
+    """Settings from a file that `to_toml` wrote. Raises SeqgenError when it is no such file."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SeqgenError(f"{path} is damaged: {error}.") from error
+    return check(wanted, tables, path)
