@@ -4,7 +4,7 @@ import math
 
 from seqgen_core.settings.train import TrainSettings
 
-DEFAULT_STEPS = 20_000
+DEFAULT_STEPS = 2000
 """Steps of a run that names neither steps, epochs nor a time."""
 
 

@@ -1,0 +1,32 @@
+"""Ctrl-C and SIGTERM as a request that the loop honours between two steps, so that a checkpoint comes first."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class StopSignals:
+    """While entered, the first SIGINT or SIGTERM sets `requested`; a second Ctrl-C interrupts at once.
+
+    Outside the main thread, where Python allows no handlers, nothing is ever requested.
+    """
+
+    def __init__(self) -> None:
+        self.requested = ""
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
