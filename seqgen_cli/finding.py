@@ -1,0 +1,59 @@
+"""Finding the run that a command means: the one named, or the newest."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqgen_core.errors import UsageError
+from seqgen_core.settings.project import Project
+
+if TYPE_CHECKING:
+    from seqgen_core.data.store import PreparedData
+    from seqgen_core.runs import RunFolder
+
+
+def find_run(named: str | None, project: Project) -> "RunFolder":
+    """The run folder named (also by its bare name under train.runs), else the newest. Raises UsageError."""
+    from seqgen_core.runs import RunFolder
+
+    if named is None:
+        return RunFolder.newest(project.train.runs)
+    path = Path(named)
+    if not path.exists() and (project.train.runs / named).exists():
+        path = project.train.runs / named
+    return RunFolder.open(path)
+
+
+def open_run_data(run: "RunFolder") -> "PreparedData":
+    """The prepared data that a run was trained on. Raises UsageError where it is gone or no longer fits."""
+    from seqgen_core.data.store import PreparedData
+
+    account = run.settings.data
+    if account.path is None:
+        raise UsageError(
+            f"{run.path} was imported and knows no prepared data.", hint="Name sound files, or use --prime FILE."
+        )
+    data = PreparedData.open(account.path)
+    if data.manifest.codec != account.codec:
+        raise UsageError(
+            f"{account.path} now holds {data.manifest.codec}; the run was trained on {account.codec}.",
+            hint="Prepare the data again as they were, or name sound files.",
+        )
+    return data
+
+
+def class_number(label: str | None, run: "RunFolder") -> int | None:
+    """The number of a class given by name or number, None for a model without labels. Raises UsageError."""
+    classes = getattr(run.settings.model, "classes", 0)
+    names = run.settings.data.label_names
+    if not classes:
+        if label is not None:
+            raise UsageError(f"{run.path} was trained without labels, so --label {label} means nothing to it.")
+        return None
+    known = ", ".join(names) or f"0 to {classes - 1}"
+    if label is None:
+        raise UsageError(f"{run.path} was trained with labels.", hint=f"Choose one by --label: {known}.")
+    if label in names:
+        return names.index(label)
+    if label.isdecimal() and int(label) < classes:
+        return int(label)
+    raise UsageError(f"There is no label {label!r} in {run.path}.", f"Labels: {known}.")

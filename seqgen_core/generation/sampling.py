@@ -1,0 +1,24 @@
+"""The randomness of each clip: uniforms that depend on (seed, clip number) alone.
+
+They are drawn outside the model and handed to the head, so a clip does not depend on the batch it is in, on the
+device, or on the engine that steps the model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class ClipUniforms:
+    """One endless stream of uniforms in [0, 1) per clip.
+
+    Each is a Philox generator (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") keyed by
+    numpy's SeedSequence of (seed, clip number).
+    """
+
+    def __init__(self, seed: int, clips: Sequence[int]) -> None:
+        self._streams = [np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, clip]))) for clip in clips]
+
+    def draw(self, count: int) -> np.ndarray:
+        """The next `count` uniforms of every clip: float64 (clips, count)."""
+        return np.stack([stream.random(count) for stream in self._streams])
