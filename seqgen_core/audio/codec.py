@@ -1,0 +1,106 @@
+"""Waveform to tokens and back: each sample becomes one of `levels` codes along a companding curve.
+
+mu-law: F(x) = sign(x) ln(1 + mu |x|) / ln(1 + mu) with mu = levels - 1, as in van den Oord et al. 2016
+(arXiv:1609.03499, section 2.2), who quantise the continuous curve of ITU-T G.711 rather than its segments.
+a-law: F(x) = sign(x) A |x| / (1 + ln A) below |x| = 1 / A, sign(x) (1 + ln(A |x|)) / (1 + ln A) above, with the
+A = 87.6 of ITU-T G.711, the continuous curve again. Both lay `levels` codes evenly along F over [-1, 1], ends included.
+linear: the convention of PCM files: code c stands for (c - h) / h with h = levels // 2, so that zero is exact and
+65536 levels carry 16-bit sound without loss; for an even number of levels, +1 is clamped to the highest code, one step
+below it.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from seqgen_core.errors import SeqgenError
+from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.settings.tokens import TokenSpec
+
+A_LAW = 87.6  # ITU-T G.711
+
+
+def token_dtype(values: int) -> np.dtype:
+    """The narrowest unsigned integer type that holds tokens 0 to values - 1, values up to 65536."""
+    return np.dtype(np.uint8 if values <= 256 else np.uint16)
+
+
+def first_non_finite(waveform: NDArray[np.floating]) -> int | None:
+    """Index of the first NaN or infinity of a waveform (T,), None where there is none."""
+    finite = np.isfinite(waveform)
+    return None if finite.all() else int(np.argmin(finite))
+
+
+class AudioCodec:
+    """The codec that the settings describe; decode then encode gives every code back."""
+
+    def __init__(self, settings: AudioCodecSettings) -> None:
+        self.settings = settings
+        self.dtype = token_dtype(settings.levels)
+
+    @property
+    def rate(self) -> int:
+        """Samples, and so tokens, per second."""
+        return self.settings.rate
+
+    @property
+    def tokens(self) -> TokenSpec:
+        """What one token is."""
+        return self.settings.tokens
+
+    @property
+    def silence(self) -> int:
+        """The code of amplitude 0.0: what generation from nothing starts with."""
+        return int(self.encode(np.zeros(1, np.float32))[0])
+
+    def encode(self, waveform: ArrayLike) -> NDArray[np.unsignedinteger]:
+        """Waveform of any shape, amplitudes in [-1, 1] (others are clamped) -> codes of the same shape in `dtype`.
+
+        Raises SeqgenError where a sample is not finite.
+        """
+        x = np.asarray(waveform, dtype=np.float64)
+        bad = first_non_finite(x.reshape(-1))
+        if bad is not None:
+            raise SeqgenError(
+                f"sample {bad} of {x.size} is {x.reshape(-1)[bad]}; it has no code",
+                "a waveform of finite numbers",
+            )
+        x = np.clip(x, -1.0, 1.0)
+        levels = self.settings.levels
+        if self.settings.companding == "linear":
+            half = levels // 2
+            codes = np.minimum(np.floor(x * half + 0.5) + half, levels - 1)
+        else:
+            codes = np.floor((self._compress(x) + 1) / 2 * (levels - 1) + 0.5)
+        return codes.astype(self.dtype)
+
+    def decode(self, codes: ArrayLike) -> NDArray[np.float32]:
+        """Codes of any shape, integers in [0, levels) -> float32 waveform of the same shape in [-1, 1].
+
+        Raises SeqgenError where a code lies outside.
+        """
+        c = np.asarray(codes)
+        levels = self.settings.levels
+        if c.size and (c.min() < 0 or c.max() >= levels):
+            outside = c.max() if c.max() >= levels else c.min()
+            raise SeqgenError(f"code {outside} does not exist with {levels} levels", f"codes from 0 to {levels - 1}")
+        if self.settings.companding == "linear":
+            half = levels // 2
+            return ((c.astype(np.float64) - half) / half).astype(np.float32)
+        return self._expand(c.astype(np.float64) / (levels - 1) * 2 - 1).astype(np.float32)
+
+    def _compress(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        magnitude = np.abs(x)
+        if self.settings.companding == "mu-law":
+            mu = self.settings.levels - 1
+            return np.sign(x) * np.log1p(mu * magnitude) / np.log1p(mu)
+        scaled = A_LAW * magnitude
+        curve = np.where(scaled < 1, scaled, 1 + np.log(np.maximum(scaled, 1)))
+        return np.sign(x) * curve / (1 + np.log(A_LAW))
+
+    def _expand(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        magnitude = np.abs(y)
+        if self.settings.companding == "mu-law":
+            mu = self.settings.levels - 1
+            return np.sign(y) * np.expm1(magnitude * np.log1p(mu)) / mu
+        scaled = magnitude * (1 + np.log(A_LAW))
+        return np.sign(y) * np.where(scaled < 1, scaled, np.exp(scaled - 1)) / A_LAW
