@@ -60,6 +60,7 @@ def load_project(
     overrides: Iterable[str] = (),
     preset: str | None = None,
     flags: Mapping[str, object] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Project:
     """Settings resolved from all their sources.
 
@@ -68,9 +69,10 @@ def load_project(
     overrides: texts such as "train.steps=100" or "steps=100"; values are TOML, else plain text; `none` unsets.
     preset: name of a preset whose [model] replaces the file's and whose [train] goes over the file's.
     flags: values by dotted name; those that are None are not given.
+    base: tables to start from in place of a file, as those of a run that is resumed.
     Raises UsageError that lists every problem.
     """
-    tables = _read(file)
+    tables = _read(file) if base is None else {name: dict(table) for name, table in base.items()}
     if preset is not None:
         given = load_preset(preset)
         tables["model"] = dict(given.get("model", {}))

@@ -1,0 +1,85 @@
+"""Going on with a run: which one, and which of its settings may change on the way."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqgen_core.errors import UsageError
+from seqgen_core.settings.project import Project, load_project
+
+if TYPE_CHECKING:
+    from seqgen_core.data.store import PreparedData
+    from seqgen_core.runs import RunFolder
+
+FIXED = ("data", "batch_size", "window", "context", "seed", "ema")
+"""Settings of [train] that decide which windows come at which step, or what a checkpoint holds."""
+LIMITS = ("steps", "epochs", "max_time")
+
+
+def run_to_resume(named: Path | None, resume: bool, project: Project) -> "RunFolder | None":
+    """The run that a `train` command goes on with, or None where it starts a new one.
+
+    With --resume: the named or the newest run. Without: the named one, where it was interrupted.
+    Raises UsageError where there is no such run, or where it ended and --resume was not said.
+    """
+    from seqgen_core.runs import RunFolder
+
+    if named is None:
+        return RunFolder.newest(project.train.runs) if resume else None
+    if not named.exists() and (project.train.runs / named / "settings.toml").exists():
+        named = project.train.runs / named
+    if not resume and not (named / "settings.toml").exists():
+        return None
+    run = RunFolder.open(named)
+    if run.status["status"] in ("finished", "imported") and not resume:
+        raise UsageError(
+            f"{named} holds a run that is {run.status['status']}.",
+            hint=f"`seqgen train --resume {named} --steps N` prolongs it; another folder starts a new one.",
+        )
+    return run
+
+
+def apply_changes(run: "RunFolder", overrides: Sequence[str], flags: Mapping[str, object]) -> None:
+    """Write the changed settings of a run that goes on; a new limit stands in place of the old ones.
+
+    Raises UsageError for a change that would make it another run, and for a finished run without a further limit.
+    """
+    settings = run.settings
+    tables = settings.model_dump(mode="json", exclude_none=True, include={"model", "train"})
+    names = [name for name, value in flags.items() if value is not None] + [text.partition("=")[0] for text in overrides]
+    if any(name.removeprefix("train.").strip() in LIMITS for name in names):
+        for limit in LIMITS:
+            tables["train"].pop(limit, None)
+    changed = load_project(sections=["train", "model"], overrides=overrides, flags=flags, base=tables)
+    if changed.model != settings.model:
+        raise UsageError(f"The model of {run.path} cannot change.", hint="Train a new run for another model.")
+    for name in FIXED:
+        before, after = getattr(settings.train, name), getattr(changed.train, name)
+        if before != after:
+            raise UsageError(
+                f"train.{name} of {run.path} is {before} and cannot become {after} on the way.",
+                hint="Leave it out, or train a new run.",
+            )
+    if run.status["status"] == "finished" and changed.train == settings.train:
+        raise UsageError(
+            f"{run.path} is finished: {run.status['reason']}.",
+            hint="Give it a further limit: --steps, --epochs or --max-time.",
+        )
+    if changed.train != settings.train:
+        run.replace_settings(settings.model_copy(update={"train": changed.train}))
+
+
+def check_data(run: "RunFolder", data: "PreparedData") -> None:
+    """Raise UsageError where prepared data are not those that the run was begun on."""
+    account, manifest = run.settings.data, data.manifest
+    if manifest.codec != account.codec or manifest.tokens != run.settings.tokens:
+        raise UsageError(
+            f"{data.path} now holds {manifest.codec.companding} {manifest.tokens} at {manifest.codec.rate} Hz;"
+            f" the run expects {account.codec.companding} {run.settings.tokens} at {account.codec.rate} Hz.",
+            hint="Prepare the data again as they were, or train a new run.",
+        )
+    if account.fingerprint != data.fingerprint():
+        raise UsageError(
+            f"{data.path} has changed since {run.path} was begun.",
+            hint="Going on with other data would not be the same run: restore the data, or train a new run.",
+        )

@@ -1,0 +1,170 @@
+"""seqgen train: a new run, or going on with one."""
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqgen_cli.options import Shared, command, flag
+from seqgen_cli.overrides import split_arguments
+from seqgen_core.errors import UsageError
+from seqgen_core.settings.project import Project
+from seqgen_core.settings.train import TrainSettings
+
+if TYPE_CHECKING:
+    from seqgen_core.data.store import PreparedData
+    from seqgen_core.runs import RunFolder
+    from seqgen_core.training.loop import TrainReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "train")(train)
+
+
+def train(
+    shared: Shared,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN]", help="Run folder to make or to go on with (a new one without it), overrides."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Kind of model: sequnet or wavenet.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Named settings; `seqgen info presets` lists them.")] = None,
+    data: Annotated[Path | None, flag(TrainSettings, "data")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with RUN, or with the newest run.")] = False,
+    steps: Annotated[int | None, flag(TrainSettings, "steps")] = None,
+    epochs: Annotated[float | None, flag(TrainSettings, "epochs")] = None,
+    max_time: Annotated[str | None, flag(TrainSettings, "max_time", metavar="DURATION")] = None,
+    batch_size: Annotated[int | None, flag(TrainSettings, "batch_size")] = None,
+    window: Annotated[int | None, flag(TrainSettings, "window")] = None,
+    learning_rate: Annotated[float | None, flag(TrainSettings, "learning_rate")] = None,
+    patience: Annotated[int | None, flag(TrainSettings, "patience")] = None,
+    stats: Annotated[bool | None, flag(TrainSettings, "stats", "--stats/--no-stats")] = None,
+    device: Annotated[str | None, flag(TrainSettings, "device")] = None,
+    precision: Annotated[str | None, flag(TrainSettings, "precision")] = None,
+    seed: Annotated[int | None, flag(TrainSettings, "seed")] = None,
+) -> None:
+    """Train a model on prepared data; Ctrl-C writes a checkpoint first, --resume goes on exactly where it stopped."""
+    ordinary, overrides = split_arguments(arguments)
+    if len(ordinary) > 1:
+        raise UsageError(f"One run at a time; got {' '.join(ordinary)}.", "seqgen train [RUN]")
+    flags = {
+        "model.kind": model,
+        "train.data": data,
+        "train.steps": steps,
+        "train.epochs": epochs,
+        "train.max_time": max_time,
+        "train.batch_size": batch_size,
+        "train.window": window,
+        "train.learning_rate": learning_rate,
+        "train.patience": patience,
+        "train.stats": stats,
+        "train.device": device,
+        "train.precision": precision,
+        "train.seed": seed,
+    }
+    project = shared.project(["train", "model"], flags, overrides=overrides, preset=preset)
+
+    from seqgen_cli.resuming import apply_changes, check_data, run_to_resume
+    from seqgen_core.data.store import PreparedData
+    from seqgen_core.generation.preview import preview_drawer
+    from seqgen_core.training import loop
+
+    named = Path(ordinary[0]) if ordinary else None
+    run = run_to_resume(named, resume, project)
+    if run is None:
+        prepared = PreparedData.open(project.train.data)
+        run = create_run(named, project, prepared)
+    else:
+        if preset is not None:
+            raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
+        apply_changes(run, [*shared.overrides, *overrides], flags)
+        prepared = PreparedData.open(run.settings.data.path or run.settings.train.data)
+        check_data(run, prepared)
+        shared.screen.say(f"going on with {run.path} from step {run.steps()[-1] if run.steps() else 0:,}")
+    shared.screen.say(_opening_line(run))
+    heard = (prepared.items("valid") or prepared.items("train"))[:1]
+    draw = preview_drawer(run, heard[0].origin, prepared.tokens(heard[0]), heard[0].label) if heard else None
+    report = loop.train(run, prepared, shared.screen, draw)
+    show_report(shared, run, report)
+
+
+def create_run(named: Path | None, project: Project, data: "PreparedData") -> "RunFolder":
+    """Make the folder of a new run, at `named` or as <time>-<model>. Raises UsageError where model and data do not fit."""
+    from seqgen_core.runs import RunFolder
+    from seqgen_core.settings.run import DataAccount, RunSettings
+
+    manifest = data.manifest
+    account = DataAccount(
+        path=data.path.resolve(),
+        codec=manifest.codec,
+        fingerprint=data.fingerprint(),
+        label_names=manifest.label_names,
+        order0_bits=manifest.order0_bits,
+    )
+    settings = RunSettings(model=project.model, tokens=manifest.tokens, data=account, train=project.train)
+    classes, labels = getattr(settings.model, "classes", 0), len(manifest.label_names)
+    if classes != labels and classes:
+        raise UsageError(
+            f"model.classes = {classes}, but {data.path} has {labels or 'no'} labels.",
+            hint=f"Set model.classes={labels}." if labels else "Prepare it with `seqgen preprocess labels=folder`.",
+        )
+    if named is not None:
+        return RunFolder.create(named, settings)
+    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{project.model.kind}"
+    path, number = project.train.runs / stem, 2
+    while path.exists():
+        path, number = project.train.runs / f"{stem}-{number}", number + 1
+    return RunFolder.create(path, settings)
+
+
+def _opening_line(run: "RunFolder") -> str:
+    from seqgen_core.training.schedule import DEFAULT_STEPS
+
+    limits, named = run.settings.train, []
+    if limits.steps is not None:
+        named.append(f"{limits.steps:,} steps")
+    if limits.epochs is not None:
+        named.append(f"{limits.epochs:g} epochs")
+    if limits.max_time is not None:
+        named.append(f"{limits.max_time:,.0f} s")
+    until = " or ".join(named) or f"{DEFAULT_STEPS:,} steps (no limit was named)"
+    return f"{run.path}: training a {run.settings.model.kind} until {until}; Ctrl-C stops and keeps the work"
+
+
+def show_report(shared: Shared, run: "RunFolder", report: "TrainReport") -> None:
+    """How training ended, for people and as JSON."""
+    screen = shared.screen
+    yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
+    held_out = "not measured: the valid split is empty, or no validation was reached"
+    if report.best_bits is not None:
+        held_out = f"{report.best_bits:.4f} bits per token at its best (step {report.best_step:,})"
+    prolong = "" if report.status == "interrupted" else " --steps N"
+    screen.table(
+        "",
+        ["", ""],
+        [
+            ("run", str(run.path)),
+            ("ended", f"{report.status}: {report.reason}"),
+            ("steps", f"{report.step:,} ({report.tokens:,} tokens scored in {report.seconds:.0f} s)"),
+            ("held-out", held_out),
+            ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None)),
+            ("listen", f"seqgen generate {run.path} --conditional"),
+            ("go on", f"seqgen train --resume {run.path}{prolong}"),
+        ],
+    )
+    screen.result(
+        {
+            "run": run.path,
+            "status": report.status,
+            "reason": report.reason,
+            "step": report.step,
+            "seconds": report.seconds,
+            "tokens": report.tokens,
+            "valid_bits": report.valid_bits,
+            "best_bits": report.best_bits,
+            "best_step": report.best_step,
+            "yardsticks": yardsticks,
+        }
+    )
