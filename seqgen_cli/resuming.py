@@ -78,7 +78,7 @@ def check_data(run: "RunFolder", data: "PreparedData") -> None:
             f" the run expects {account.codec.companding} {run.settings.tokens} at {account.codec.rate} Hz.",
             hint="Prepare the data again as they were, or train a new run.",
         )
-    if account.fingerprint != data.fingerprint():
+    if account.content_hash != data.content_hash():
         raise UsageError(
             f"{data.path} has changed since {run.path} was begun.",
             hint="Going on with other data would not be the same run: restore the data, or train a new run.",

@@ -136,6 +136,11 @@ class PreparedData:
             self._maps[item.shard] = np.memmap(self.path / item.shard, dtype=self.dtype, mode="r")
         return self._maps[item.shard][item.offset : item.offset + item.length]
 
+    def content_hash(self) -> str:
+        """Sixteen hexadecimal digits over codec and items: equal where training would read the very same tokens."""
+        items = [(item.split, item.sha256, item.length, item.label) for item in self.manifest.items]
+        return stable_key(self.manifest.codec.model_dump_json(), json.dumps(items))
+
     def verify(self) -> None:
         """Compare every item's tokens with its sha256. Raises SeqgenError that names the first that differs."""
         for item in self.manifest.items:

@@ -18,7 +18,7 @@ class DataAccount(Settings):
     """Prepared data folder, or none for imported weights."""
     codec: AudioCodecSettings
     """How tokens become sound."""
-    fingerprint: str = ""
+    content_hash: str = ""
     """Hash over the items of the prepared data, to notice when they change."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, in the order of their numbers."""
