@@ -1,0 +1,184 @@
+"""seqgen demo: the whole road in a few minutes, from sound to tokens to a trained model to new sound."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seqgen_cli.options import Shared, command
+from seqgen_core.errors import UsageError
+from seqgen_core.settings.durations import parse_duration
+
+if TYPE_CHECKING:
+    from seqgen_core.evaluation.likelihood import Evaluation
+    from seqgen_core.runs import RunFolder
+
+PRESET = "sequnet-demo"
+RATE = 8000
+"""Hz; half of what sounds good, so that two CPU minutes hear twice the music."""
+CLIPS = 2
+CLIP_SECONDS = 2.0
+MARGIN_BITS = 1.5
+"""Bits below the order-0 entropy that the demo model is expected to reach."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "demo")(demo)
+
+
+def demo(
+    shared: Shared,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own folder of sound, in place of ours.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything the demo makes.")] = Path("seqgen-demo"),
+    max_time: Annotated[str, typer.Option(metavar="DURATION", help="Longest training, such as 90s or 2m.")] = "2m",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of training and of the clips.")] = 0,
+) -> None:
+    """Show the whole road in a few minutes: no network, no files and no GPU needed."""
+    if data is not None and not data.is_dir():
+        raise UsageError(f"{data} is no folder.", hint="--data takes a folder of sound files.")
+    try:
+        training_seconds = float(parse_duration(max_time))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise UsageError(f"--max-time: {error}.") from None
+    folder = _free(out)
+    screen = shared.screen
+    screen.say(f"everything goes into {folder}")
+    run = _train_on(shared, folder, _sound(shared, folder, data), training_seconds, seed)
+    evaluation = _score(shared, run)
+    heard = _listen(shared, run, folder, seed)
+    _summary(shared, run, folder, evaluation, heard)
+
+
+def _free(out: Path) -> Path:
+    folder, number = out, 2
+    while folder.exists() and any(folder.iterdir()):
+        folder, number = out.with_name(f"{out.name}-{number}"), number + 1
+    return folder
+
+
+def _sound(shared: Shared, folder: Path, data: Path | None) -> Path:
+    if data is not None:
+        return data.resolve()
+    from seqgen_core.audio.files import write_wav
+    from seqgen_core.audio.synth import synthesise_demo
+
+    shared.screen.say("1/5 synthesising plucked strings")
+    raw = folder / "data" / "raw"
+    for name, waveform in synthesise_demo(RATE).items():
+        write_wav(raw / f"{name}.wav", waveform, RATE)
+    return raw
+
+
+def _train_on(shared: Shared, folder: Path, sound: Path, seconds: float, seed: int) -> "RunFolder":
+    from seqgen_cli.train import create_run
+    from seqgen_core.data.preprocess import preprocess
+    from seqgen_core.data.store import PreparedData
+    from seqgen_core.files import write_text_atomically
+    from seqgen_core.settings.project import PROJECT_FILE, load_project
+    from seqgen_core.settings.template import project_template
+    from seqgen_core.training import loop
+
+    flags = {
+        "preprocess.inputs": [str(sound)],
+        "preprocess.out": str(folder / "data" / "prepared"),
+        "preprocess.rate": RATE,
+        "train.data": str(folder / "data" / "prepared"),
+        "train.max_time": seconds,
+        "train.schedule": "cosine",
+        "train.sample_count": 0,
+        "train.seed": seed,
+    }
+    project = load_project(base={}, preset=PRESET, flags=flags)
+    shared.screen.say("2/5 preparing")
+    preprocess(project.preprocess, shared.screen)
+    shared.screen.say(f"3/5 training a small Seq-U-Net for at most {seconds:.0f} s")
+    data = PreparedData.open(project.train.data)
+    run = create_run(folder / "runs" / "demo", project, data)
+    loop.train(run, data, shared.screen)
+    in_force = {"preprocess.inputs": [str(sound)] if not sound.is_relative_to(folder) else ["data/raw"]}
+    in_force |= {"preprocess.rate": RATE, "train.max_time": "10m"}
+    write_text_atomically(folder / PROJECT_FILE, project_template("sequnet", in_force))
+    return run
+
+
+def _score(shared: Shared, run: "RunFolder") -> "Evaluation":
+    from seqgen_cli.finding import open_run_data
+    from seqgen_core.evaluation import likelihood
+
+    shared.screen.say("4/5 scoring the held-out recordings")
+    model, _ = run.model("best")
+    return likelihood.evaluate(model, likelihood.split_recordings(open_run_data(run), "test"), progress=shared.screen)
+
+
+def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[dict[str, Any]]:
+    from seqgen_cli.finding import open_run_data
+    from seqgen_core.audio.codec import AudioCodec
+    from seqgen_core.generation import clips, render
+
+    shared.screen.say(f"5/5 continuing {CLIPS} held-out excerpts")
+    model, step = run.model("best")
+    codec, data = AudioCodec(run.settings.data.codec), open_run_data(run)
+    streams = [(item.origin, data.tokens(item)) for item in data.items("test")]
+    primes = clips.draw_primes(streams, clips.prime_length(model, codec, None), CLIPS, seed)
+    drawn = clips.draw_clips(
+        model,
+        codec.silence,
+        primes,
+        count=CLIPS,
+        length=round(CLIP_SECONDS * codec.rate),
+        batch_size=CLIPS,
+        seed=seed,
+        label=None,
+        progress=shared.screen,
+        rate=codec.rate,
+    )
+    listen = folder / "listen"
+    entries = [render.write_clip(clip, codec, listen) for clip in drawn]
+    render.write_sheet(listen, {"run": str(run.path), "checkpoint": step, "seed": seed}, entries)
+    return entries
+
+
+def _summary(
+    shared: Shared, run: "RunFolder", folder: Path, evaluation: "Evaluation", heard: list[dict[str, Any]]
+) -> None:
+    screen = shared.screen
+    bits, order0 = evaluation.total.bits_per_token, run.settings.data.order0_bits
+    uniform = run.settings.tokens.uniform_bits
+    margin = (order0 if order0 is not None else uniform) - bits
+    screen.table(
+        "held-out sound, in bits per sample",
+        ["", ">bits"],
+        [
+            ("uniform: a model that knows nothing", f"{uniform:.3f}"),
+            ("order-0: one that knows the histogram", f"{order0:.3f}" if order0 is not None else "-"),
+            ("the Seq-U-Net just trained", f"{bits:.3f}"),
+        ],
+    )
+    good = margin >= MARGIN_BITS
+    if good:
+        screen.line(f"It beats the order-0 entropy by {margin:.2f} bits.")
+    else:
+        screen.line(f"It does NOT beat the order-0 entropy by {MARGIN_BITS} bits (only by {margin:.2f}); train it longer.")
+    files = [folder / "listen" / name for entry in heard for part, name in entry["files"].items() if part == "joined"]
+    screen.line(f"listen: {', '.join(map(str, files))} (two real seconds or more, then its own)")
+    screen.line("next:")
+    for line in (
+        f"cd {folder}",
+        "seqgen train --resume --max-time 10m     # go on with this very model",
+        "seqgen generate --conditional --seconds 5 --temperature 0.9",
+        "seqgen evaluate",
+        "seqgen info receptive-field --measure",
+    ):
+        screen.line(f"  {line}")
+    screen.result(
+        {
+            "folder": folder,
+            "run": run.path,
+            "bits_per_sample": bits,
+            "yardsticks": {"uniform": uniform, "order0": order0},
+            "margin_bits": margin,
+            "beats_order0": good,
+            "files": files,
+        }
+    )

@@ -1,0 +1,47 @@
+"""A commented seqgen.toml: every setting with its sentence and its default, a few of them in force."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tomlkit
+
+from seqgen_core.settings.base import Settings
+from seqgen_core.settings.model import MODEL_KINDS
+from seqgen_core.settings.project import SECTIONS, Project
+
+HEAD = """\
+# Settings of this project. Lines that begin with "# name =" show a default: take the "# " away to change it.
+# One command can differ: `seqgen train train.batch_size=4`, or `seqgen train --batch-size 4`.
+"""
+
+
+def project_template(kind: str, in_force: Mapping[str, Any] | None = None) -> str:
+    """The text of a seqgen.toml for one kind of model.
+
+    in_force: values by dotted name that are written as settings; all others are shown as defaults in comments.
+    """
+    chosen = dict(in_force or {})
+    chosen["model.kind"] = kind
+    lines = [HEAD]
+    for name, field in Project.model_fields.items():
+        wanted = MODEL_KINDS[kind] if name == "model" else SECTIONS[name]
+        lines += [f"# {field.description}", f"[{name}]", *_table(name, wanted, chosen), ""]
+    return "\n".join(lines)
+
+
+def _table(section: str, settings: type[Settings], chosen: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, field in settings.model_fields.items():
+        lines += [f"# {line}" for line in (field.description or "").splitlines()]
+        dotted = f"{section}.{name}"
+        if dotted in chosen:
+            lines.append(f"{name} = {_value(chosen[dotted])}")
+            continue
+        default = field.get_default(call_default_factory=True)
+        lines.append(f'# {name} = "none"' if default is None else f"# {name} = {_value(default)}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    plain = value if isinstance(value, bool | int | float | list | tuple) else str(value)
+    return tomlkit.item([str(part) for part in plain] if isinstance(plain, list | tuple) else plain).as_string()
