@@ -1,0 +1,67 @@
+"""Settings of the models: one class per kind, joined in the union that the rest of the code walks."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from seqgen_core.settings.base import Settings
+
+
+class WaveNetSettings(Settings):
+    """WaveNet (van den Oord et al. 2016): stacks of dilated causal convolutions with gates and skip connections."""
+
+    kind: Literal["wavenet"] = "wavenet"
+    """Sort of model."""
+    stacks: int = Field(3, ge=1, le=64)
+    """Stacks, one after another; each starts again at dilation 1."""
+    layers: int = Field(10, ge=1, le=20)
+    """Layers per stack; the dilation doubles from one to the next."""
+    kernel_size: int = Field(2, ge=2, le=64)
+    """Taps of each dilated convolution."""
+    residual_channels: int = Field(64, ge=1, le=8192)
+    """Channels that run from layer to layer."""
+    dilation_channels: int = Field(64, ge=1, le=8192)
+    """Channels of the filter, and of the gate, in each layer."""
+    skip_channels: int = Field(256, ge=1, le=8192)
+    """Channels that each layer sends to the output."""
+    output_channels: int | None = Field(None, ge=1, le=8192)
+    """Channels between the two last convolutions; without it as many as skip_channels."""
+    bias: bool = True
+    """Biases in the layers and the one-hot input; the two last convolutions always have them."""
+    skip: Literal["sum", "mean"] = "sum"
+    """How the layers' skip connections meet: added, or averaged."""
+    input: Literal["embedding", "one-hot"] = "embedding"
+    """How a token enters: a table of learned vectors, or the 1×1 convolution over one-hot vectors of the papers."""
+    classes: int = Field(0, ge=0, le=1_000_000)
+    """Class labels for global conditioning; 0 means none."""
+
+
+class SequnetSettings(Settings):
+    """Seq-U-Net (Stoller et al. 2019), gated residual variant: a causal U-Net whose levels run at halving clocks."""
+
+    kind: Literal["sequnet"] = "sequnet"
+    """Sort of model."""
+    features: int = Field(64, ge=1, le=8192)
+    """Channels at every level."""
+    levels: int = Field(8, ge=1, le=20)
+    """Levels, the bottleneck included; each runs at half the clock of the one above."""
+    depth: int = Field(1, ge=1, le=64)
+    """Gated residual convolutions per block."""
+    kernel_size: int = Field(5, ge=3, le=63)
+    """Taps of each convolution; odd."""
+
+    @field_validator("kernel_size")
+    @classmethod
+    def _odd(cls, taps: int) -> int:
+        if taps % 2 == 0:
+            raise ValueError(f"{taps} is even; Seq-U-Net needs an odd kernel, so {taps - 1 or 3} or {taps + 1}")
+        return taps
+
+
+ModelSettings = Annotated[WaveNetSettings | SequnetSettings, Field(discriminator="kind")]
+"""Settings of any model, told apart by `kind`."""
+
+MODEL_KINDS: dict[str, type[Settings]] = {
+    settings.model_fields["kind"].default: settings for settings in get_args(get_args(ModelSettings)[0])
+}
+"""Every model by its kind, in the order of the union."""
