@@ -31,7 +31,7 @@ def gradient_step(
     optimizer.zero_grad(set_to_none=True)
     (bits * math.log(2)).backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm if clip_norm is not None else math.inf)
-    figures = float(bits), float(norm)
+    figures = bits.item(), norm.item()
     if all(map(math.isfinite, figures)):
         optimizer.step()
     return figures
