@@ -141,8 +141,7 @@ class SoundFile:
             try:
                 return second(self.path)
             except DecodeError as other:
-                said = str(refusal) if str(refusal) == str(other) else f"{refusal}; {other}"
-                raise UnreadableSoundError(self.path, f"it cannot be decoded: {said}") from None
+                raise UnreadableSoundError(self.path, _refusal(str(refusal), str(other))) from None
         if decoder.frames == 0:
             with contextlib.suppress(DecodeError):
                 other = second(self.path)
@@ -169,7 +168,8 @@ class SoundFile:
         short = stated is not None and stated - done > max(_SHORTFALL * rate, 0.01 * stated)
         if stopped:
             of = f" of {stated / rate:.2f} s" if stated else ""
-            self.warnings.append(f"damaged: decoding stopped after {done / rate:.2f} s{of} ({stopped})")
+            why = "" if stopped.startswith("Internal") else f" ({stopped})"  # libsndfile's words for a missing end
+            self.warnings.append(f"damaged: decoding stopped after {done / rate:.2f} s{of}{why}")
         elif short and stated is not None:
             self.warnings.append(f"cut short: {done / rate:.2f} s of the {stated / rate:.2f} s that its header states")
         elif ogg_lacks_its_end(self.path):
@@ -212,3 +212,12 @@ def write_wav(path: Path, waveform: NDArray[np.floating], rate: int) -> None:
     memory = io.BytesIO()
     soundfile.write(memory, pcm, rate, format="WAV", subtype="PCM_16")
     write_bytes_atomically(Path(path), memory.getvalue())
+
+
+def _refusal(first: str, second: str) -> str:
+    """One phrase from what two decoders said; the general words of one add nothing to the particular ones of the other."""
+    general = ("Format not recognised", "Invalid data found when processing input", "Invalid argument")
+    particular = list(dict.fromkeys(said for said in (first, second) if said not in general))
+    if not particular:
+        return "its content is no sound in a known format, or its beginning is damaged"
+    return f"it cannot be decoded: {'; '.join(particular)}"

@@ -1,0 +1,126 @@
+"""Which recording is for training, validation and test: given splits first, the rest drawn by the files' bytes.
+
+A recording's place in the draw is a hash of (seed, its bytes), so files that come later do not move those that are
+there, and two copies of one file never lie on both sides. Where that leaves valid or test empty, the recordings that
+came closest are taken, as long as one is left for training; where there are too few recordings for that, each is cut
+along time.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from seqgen_core.data.store import Split
+
+FOLDER_SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What the split of one recording depends on: the hash of its bytes, and the split it was given, if any."""
+
+    content: str
+    given: Split | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """splits: one for each recording, None where it is to be cut along time by `shares`; notes: for a person."""
+
+    splits: list[Split | None]
+    shares: dict[Split, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def assign(recordings: Sequence[Recording], *, valid_share: float, test_share: float, seed: int) -> Assignment:
+    """Place every recording. Shares are of recordings, not of seconds; a share of 0 leaves that split empty."""
+    notes: list[str] = []
+    given: dict[str, Split] = {}
+    for recording in recordings:
+        if recording.given is not None:
+            before = given.setdefault(recording.content, recording.given)
+            if before != recording.given:
+                notes.append(f"the same recording is given for {before} and for {recording.given}")
+    taken = set(given.values())
+    wanted = {split: share for split, share in _shares(valid_share, test_share).items() if share and split not in taken}
+    pool = sorted(
+        {r.content for r in recordings if given.get(r.content, "train") == "train"}, key=lambda c: _place(c, seed)
+    )
+    drawn: dict[str, Split | None] = {}
+    if wanted and pool and len(pool) <= len(wanted):
+        drawn = dict.fromkeys(pool)
+        parts = ", ".join(f"{_percent(share)} {split}" for split, share in _along_time(wanted).items())
+        what = "one recording" if len(pool) == 1 else f"{len(pool)} recordings"
+        notes.append(
+            f"only {what} to split: cut along time into {parts}. "
+            "The parts are of the same sound, so held-out figures look better than on new recordings."
+        )
+    elif wanted and pool:
+        drawn = dict(_draw(pool, wanted, seed))
+        if "train" in taken:
+            notes.append(f"no {' or '.join(wanted)} recordings were given: drawn from those for training")
+    splits = [_home(recording, given, drawn) for recording in recordings]
+    if recordings and None not in splits and "train" not in splits:
+        notes.append("nothing is left for training: every recording is given for validation or test")
+    return Assignment(splits, _along_time(wanted), notes)
+
+
+def cut(length: int, shares: dict[Split, float]) -> list[tuple[Split, int, int]]:
+    """Cut [0, length) into contiguous (split, start, stop) by shares, in their order, each at least two tokens long."""
+    parts, start, left = [], 0, len(shares)
+    for split, share in shares.items():
+        left -= 1
+        stop = length if left == 0 else min(max(start + 2, start + round(share * length)), length - 2 * left)
+        parts.append((split, start, stop))
+        start = stop
+    return parts
+
+
+def _home(recording: Recording, given: dict[str, Split], drawn: dict[str, Split | None]) -> Split | None:
+    """A copy of a recording that was given for a split goes there too, unless it was itself given for another."""
+    place = recording.given or given.get(recording.content, "train")
+    return drawn.get(recording.content, "train") if place == "train" else place
+
+
+def _shares(valid_share: float, test_share: float) -> dict[Split, float]:
+    return {"test": test_share, "valid": valid_share}
+
+
+def _along_time(wanted: dict[Split, float]) -> dict[Split, float]:
+    """Train first, then valid, then test, summing to one."""
+    later: dict[Split, float] = {split: wanted[split] for split in ("valid", "test") if split in wanted}
+    return {"train": 1 - sum(later.values()), **later}
+
+
+def _draw(pool: list[str], wanted: dict[Split, float], seed: int) -> list[tuple[str, Split]]:
+    places = [_place(content, seed) for content in pool]
+    counts: dict[Split, int] = {}
+    low = 0.0
+    for split, share in wanted.items():
+        counts[split] = max(1, sum(low <= place < low + share for place in places))
+        low += share
+    while sum(counts.values()) > len(pool) - 1:
+        largest = max(counts, key=lambda split: counts[split])
+        counts[largest] -= 1
+    order: list[Split] = [split for split, count in counts.items() for _ in range(count)]
+    order += ["train"] * (len(pool) - len(order))
+    return list(zip(pool, order, strict=True))
+
+
+def _place(content: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the recording's bytes and the seed alone."""
+    digest = hashlib.sha256(f"{seed}:{content}".encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
