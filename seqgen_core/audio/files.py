@@ -215,7 +215,7 @@ def write_wav(path: Path, waveform: NDArray[np.floating], rate: int) -> None:
 
 
 def _refusal(first: str, second: str) -> str:
-    """One phrase from what two decoders said; the general words of one add nothing to the particular ones of the other."""
+    """One phrase from what two decoders said; general words add nothing to particular ones."""
     general = ("Format not recognised", "Invalid data found when processing input", "Invalid argument")
     particular = list(dict.fromkeys(said for said in (first, second) if said not in general))
     if not particular:

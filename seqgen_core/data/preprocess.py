@@ -19,7 +19,6 @@ from seqgen_core.data.discover import Found, RawFile, find_sources
 from seqgen_core.data.fetching.locks import lock
 from seqgen_core.data.prepare import Prepared, Task, finished, prepare_file
 from seqgen_core.data.store import (
-    SPLITS,
     Item,
     Manifest,
     PreparedData,
@@ -56,7 +55,11 @@ class PreprocessReport:
 
     def seconds(self, split: Split) -> float:
         """Length of one split."""
-        return sum(item.length for item in self.items(split)) / self.manifest.codec.rate
+        return self.tokens(split) / self.manifest.codec.rate
+
+    def tokens(self, split: Split) -> int:
+        """Tokens in one split."""
+        return sum(item.length for item in self.items(split))
 
     @property
     def too_short(self) -> tuple[Rejected, ...]:
@@ -265,11 +268,3 @@ def _standing(out: Path) -> Manifest | None:
 def _fingerprint(settings: PreprocessSettings, found: Found) -> str:
     relevant = settings.model_dump_json(exclude={"inputs", "out", "jobs"})
     return stable_key(relevant, [(file.identity, file.origin, file.given, file.label) for file in found.files])
-
-
-def split_seconds(manifest: Manifest) -> dict[Split, float]:
-    """Length of every split."""
-    totals: dict[Split, int] = dict.fromkeys(SPLITS, 0)
-    for item in manifest.items:
-        totals[item.split] += item.length
-    return {split: tokens / manifest.codec.rate for split, tokens in totals.items()}

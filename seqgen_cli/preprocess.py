@@ -1,0 +1,123 @@
+"""seqgen preprocess: from folders of sound to tokens on disk."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqgen_cli.options import Shared, command, flag
+from seqgen_cli.overrides import split_arguments
+from seqgen_core.settings.preprocess import PreprocessSettings
+
+if TYPE_CHECKING:
+    from seqgen_cli.screen import Screen
+    from seqgen_core.data.preprocess import PreprocessReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "preprocess")(preprocess)
+
+
+def preprocess(
+    shared: Shared,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[INPUT…]", help="Folders and files of sound (data/raw without them), overrides."),
+    ] = None,
+    out: Annotated[str | None, flag(PreprocessSettings, "out")] = None,
+    rate: Annotated[int | None, flag(PreprocessSettings, "rate")] = None,
+    companding: Annotated[str | None, flag(PreprocessSettings, "companding")] = None,
+    levels: Annotated[int | None, flag(PreprocessSettings, "levels")] = None,
+    trim_silence: Annotated[float | None, flag(PreprocessSettings, "trim_silence", metavar="DBFS")] = None,
+    longest_silence: Annotated[float | None, flag(PreprocessSettings, "longest_silence")] = None,
+    minimum_seconds: Annotated[float | None, flag(PreprocessSettings, "minimum_seconds")] = None,
+    chunk_seconds: Annotated[float | None, flag(PreprocessSettings, "chunk_seconds")] = None,
+    normalise: Annotated[str | None, flag(PreprocessSettings, "normalise")] = None,
+    valid_share: Annotated[float | None, flag(PreprocessSettings, "valid_share")] = None,
+    test_share: Annotated[float | None, flag(PreprocessSettings, "test_share")] = None,
+    seed: Annotated[int | None, flag(PreprocessSettings, "seed")] = None,
+    labels: Annotated[str | None, flag(PreprocessSettings, "labels")] = None,
+    jobs: Annotated[int | None, flag(PreprocessSettings, "jobs")] = None,
+) -> None:
+    """Mix to mono, resample, split by recording, quantise and store. Interrupted work goes on where it was."""
+    ordinary, overrides = split_arguments(arguments)
+    flags = {
+        "preprocess.inputs": tuple(ordinary) or None,
+        "preprocess.out": out,
+        "preprocess.rate": rate,
+        "preprocess.companding": companding,
+        "preprocess.levels": levels,
+        "preprocess.trim_silence": trim_silence,
+        "preprocess.longest_silence": longest_silence,
+        "preprocess.minimum_seconds": minimum_seconds,
+        "preprocess.chunk_seconds": chunk_seconds,
+        "preprocess.normalise": normalise,
+        "preprocess.valid_share": valid_share,
+        "preprocess.test_share": test_share,
+        "preprocess.seed": seed,
+        "preprocess.labels": labels,
+        "preprocess.jobs": jobs,
+    }
+    settings = shared.project(["preprocess"], flags, overrides=overrides).preprocess
+
+    from seqgen_core.data.preprocess import preprocess as prepare
+
+    report = prepare(settings, shared.screen)
+    if not report.fresh:
+        shared.screen.say(f"{report.path} already holds these recordings with these settings: nothing to do")
+    show(shared.screen, report)
+
+
+def show(screen: "Screen", report: "PreprocessReport") -> None:
+    """What a prepared folder holds: for `seqgen preprocess` and `seqgen info data` alike."""
+    from seqgen_core.data.store import SPLITS
+
+    manifest = report.manifest
+    codec = manifest.codec
+    screen.table(
+        f"{report.path}: {codec.companding}, {codec.levels} levels, {codec.rate} Hz",
+        ["split", ">items", ">seconds", ">tokens"],
+        [
+            (split, len(report.items(split)), f"{report.seconds(split):.1f}", f"{report.tokens(split):,}")
+            for split in SPLITS
+        ],
+    )
+    order0 = "none (no training tokens)" if manifest.order0_bits is None else f"{manifest.order0_bits:.4f}"
+    screen.line(f"bits per token to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
+    if manifest.label_names:
+        screen.line(f"labels: {', '.join(manifest.label_names)}")
+    if manifest.gain != 1:
+        screen.line(f"all amplitudes were multiplied by {manifest.gain:.4f}")
+    if manifest.settings.trim_silence is not None:
+        screen.line(f"silence cut: {manifest.silence_dropped_seconds:.1f} s")
+    for warning in manifest.warnings:
+        screen.warn(warning)
+    if manifest.rejected:
+        screen.table(
+            f"set aside: {len(report.rejected)} that could not be used, {len(report.too_short)} too short",
+            ["file", "reason"],
+            [(rejected.origin, rejected.reason) for rejected in manifest.rejected],
+        )
+    screen.result(
+        {
+            "path": report.path,
+            "fresh": report.fresh,
+            "codec": codec,
+            "splits": {
+                split: {
+                    "items": len(report.items(split)),
+                    "seconds": report.seconds(split),
+                    "tokens": report.tokens(split),
+                }
+                for split in SPLITS
+            },
+            "uniform_bits": manifest.tokens.uniform_bits,
+            "order0_bits": manifest.order0_bits,
+            "labels": manifest.label_names,
+            "gain": manifest.gain,
+            "silence_dropped_seconds": manifest.silence_dropped_seconds,
+            "warnings": manifest.warnings,
+            "rejected": [rejected.model_dump() for rejected in report.rejected],
+            "too_short": [rejected.model_dump() for rejected in report.too_short],
+        }
+    )
