@@ -1,1 +1,1 @@
-"""Fetching sound from the web: lists, one item through yt-dlp, the check before it is accepted, the account of it all."""
+"""Fetching sound from the web: lists, one item through yt-dlp, the check of what came, the account of it all."""

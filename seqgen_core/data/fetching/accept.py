@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from seqgen_core.data.fetching.reasons import AGAIN, Failed, Reason
+from seqgen_core.data.fetching.reasons import AGAIN, ItemError, Reason
 
 TOLERANCE = 0.1  # seconds that decoded sound may lack: encoders' delay and padding
 EXACT_TOLERANCE = 0.02  # seconds; headers that miscount their own bytes are common
@@ -53,7 +53,7 @@ def examine(path: Path, suffix: str = "", whole: bool = False) -> Sound:
 
     suffix: what its server called it, kept where it fits the container. whole: its length in bytes was confirmed by
     the server, so that a missing end mark is the recording's own.
-    Raises Failed: kind "not-sound", "no-samples", "damaged" or "truncated".
+    Raises ItemError: kind "not-sound", "no-samples", "damaged" or "truncated".
     """
     import av
 
@@ -62,10 +62,10 @@ def examine(path: Path, suffix: str = "", whole: bool = False) -> Sound:
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.audio:
-                raise Failed(NOT_SOUND)
+                raise ItemError(NOT_SOUND)
             stream = container.streams.audio[0]
             if stream.codec_context is None:
-                raise Failed(NOT_SOUND)
+                raise ItemError(NOT_SOUND)
             for packet in container.demux(stream):
                 if packet.size:
                     packets += 1
@@ -75,23 +75,23 @@ def examine(path: Path, suffix: str = "", whole: bool = False) -> Sound:
                 except av.FFmpegError:
                     bad += 1
             format_name, declared = container.format.name, (container.duration or 0) / av.time_base
-            if stream.duration and stream.time_base:
-                declared = float(stream.duration * stream.time_base)
             tolerance = PICTURE_TOLERANCE if container.streams.video else TOLERANCE
+            if stream.duration and stream.time_base:
+                declared, tolerance = float(stream.duration * stream.time_base), TOLERANCE
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     except (av.FFmpegError, ValueError, UnicodeDecodeError) as error:
-        raise Failed(_unreadable(path)) from error
+        raise ItemError(_unreadable(path)) from error
     if not samples or not rate:
-        raise Failed(_unreadable(path) if bad else _reason("no-samples", "it holds no samples"))
+        raise ItemError(_unreadable(path) if bad else _reason("no-samples", "it holds no samples"))
     seconds = samples / rate
     promised = _promised_seconds(path, format_name, declared, rate)
     tolerance = EXACT_TOLERANCE if format_name in EXACT else tolerance + TOLERANCE_SHARE * (promised or 0)
     if promised is not None and seconds < promised - tolerance:
-        raise Failed(_truncated(f"it holds {seconds:.1f} of the {promised:.1f} seconds that its header says"))
+        raise ItemError(_truncated(f"it holds {seconds:.1f} of the {promised:.1f} seconds that its header says"))
     if not whole and _ends_torn(path, format_name, last):
-        raise Failed(_truncated("its end is missing"))
+        raise ItemError(_truncated("its end is missing"))
     if bad > max(1, BAD_PACKETS_SHARE * packets):
-        raise Failed(_reason("damaged", f"{bad} of its {packets} packets do not decode"))
+        raise ItemError(_reason("damaged", f"{bad} of its {packets} packets do not decode"))
     fitting = SUFFIXES.get(format_name, ())
     chosen = suffix if suffix in fitting else (fitting[0] if fitting else "sound")
     return Sound(chosen, rate, channels, seconds)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 if os.name == "nt":
@@ -26,7 +26,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def lock(path: Path, patience: float = 0.0) -> Iterator[bool]:
+def lock(path: Path, patience: float = 0.0) -> Generator[bool]:
     """Hold the lock that the file `path` stands for; yields False where another holder kept it for `patience` seconds.
 
     The file stays behind, empty: removing it would let two processes lock two files of one name.

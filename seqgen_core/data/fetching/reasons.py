@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 UPDATE = "Try again with a newer yt-dlp: `pip install -U yt-dlp yt-dlp-ejs`."
 AGAIN = "Run the same command again later: it goes on where it stopped."
@@ -27,7 +26,7 @@ class Reason:
     retry_after: float | None = None
 
 
-class Failed(Exception):
+class ItemError(Exception):
     """An item that could not be had. restart: what was fetched of it must not be continued."""
 
     def __init__(self, reason: Reason, restart: bool = False) -> None:
@@ -41,20 +40,30 @@ STATUSES = {
     402: Reason("sign-in", "the site wants payment (402)", COOKIES),
     403: Reason("forbidden", "the site forbids access (403)", f"Check the address in a browser. {COOKIES}"),
     404: Reason("not-found", "there is nothing at this address (404)", "Check the address, or take it off the list."),
-    407: Reason("proxy", "the proxy wants a password (407)", "Give it in the proxy address: --proxy http://user:password@host:port."),
+    407: Reason(
+        "proxy",
+        "the proxy wants a password (407)",
+        "Give it in the proxy address: --proxy http://user:password@host:port.",
+    ),
     408: Reason("timeout", "the server gave up waiting (408)", AGAIN, passing=True),
     410: Reason("not-found", "this was removed for good (410)", "Take it off the list."),
     425: Reason("server", "the server asks for a later attempt (425)", AGAIN, passing=True),
-    429: Reason("too-many", "the server refuses so many requests (429)", "Wait, then run again with --jobs 1.", passing=True),
+    429: Reason(
+        "too-many", "the server refuses so many requests (429)", "Wait, then run again with --jobs 1.", passing=True
+    ),
     451: Reason("legal", "this is withheld for legal reasons (451)", "Take it off the list."),
-}  # fmt: skip
+}
 
 OS_ERRORS = {
-    errno.ENOSPC: Reason("disk-full", "the disk is full", "Free some space or choose another folder with --out, then run again."),
-    errno.EDQUOT: Reason("disk-full", "the disk quota is used up", "Free some space or choose another folder with --out, then run again."),
+    errno.ENOSPC: Reason(
+        "disk-full", "the disk is full", "Free some space or choose another folder with --out, then run again."
+    ),
+    errno.EDQUOT: Reason(
+        "disk-full", "the disk quota is used up", "Free some space or choose another folder with --out, then run again."
+    ),
     errno.EACCES: Reason("no-access", "the folder cannot be written", "Choose another folder with --out."),
     errno.EROFS: Reason("no-access", "the folder is on a read-only disk", "Choose another folder with --out."),
-}  # fmt: skip
+}
 UNREACHABLE = {
     errno.ENETUNREACH: "the network cannot be reached (offline?)",
     errno.ENETDOWN: "the network is down (offline?)",
@@ -65,33 +74,93 @@ ONLINE = "Check the network connection and the address, then run the same comman
 
 # what sites and yt-dlp say, first match counts
 MESSAGES = [
-    (r"unsupported url scheme|file:// urls are disabled", Reason("unsupported", "only http and https addresses can be fetched", "For files on this machine: `seqgen preprocess FOLDER`.")),
-    (r"unsupported url", Reason("unsupported", "a page in which no sound was found", "Give the address of a media file, a feed or a page that yt-dlp supports.")),
+    (
+        r"unsupported url scheme|file:// urls are disabled",
+        Reason(
+            "unsupported",
+            "only http and https addresses can be fetched",
+            "For files on this machine: `seqgen preprocess FOLDER`.",
+        ),
+    ),
+    (
+        r"unsupported url",
+        Reason(
+            "unsupported",
+            "a page in which no sound was found",
+            "Give the address of a media file, a feed or a page that yt-dlp supports.",
+        ),
+    ),
     (r"is not a valid url|invalid url", Reason("unsupported", "not a web address", "Write it with https:// in front.")),
-    (r"not a bot", Reason("sign-in", "YouTube wants proof of a person before it answers", f"{COOKIES} Or wait some hours.")),
+    (
+        r"not a bot",
+        Reason("sign-in", "YouTube wants proof of a person before it answers", f"{COOKIES} Or wait some hours."),
+    ),
     (r"confirm your age|age.restricted", Reason("sign-in", "age-restricted, the site wants a sign-in", COOKIES)),
     (r"members.only|join this channel", Reason("sign-in", "for members of the channel only", COOKIES)),
-    (r"private video|video is private|is private", Reason("private", "the video is private", f"Take it off the list, or if you may see it: {COOKIES}")),
-    (r"your (country|location|region)|geo.?restrict|geo.?block", Reason("geo-blocked", "the site does not offer this in your country", "Take it off the list, or give the address of a proxy elsewhere with --proxy.")),
+    (
+        r"private video|video is private|is private",
+        Reason("private", "the video is private", f"Take it off the list, or if you may see it: {COOKIES}"),
+    ),
+    (
+        r"your (country|location|region)|geo.?restrict|geo.?block",
+        Reason(
+            "geo-blocked",
+            "the site does not offer this in your country",
+            "Take it off the list, or give the address of a proxy elsewhere with --proxy.",
+        ),
+    ),
     (r"\bdrm\b", Reason("drm", "the sound is copy-protected (DRM)", "Take it off the list.")),
     (r"live event|premieres in|will begin in", Reason("live", "this has not begun yet", "Run again when it is over.")),
-    (r"requested format is not available|no video formats found|only images are available", Reason("no-format", "nothing on offer fits the wanted format", "Loosen the setting download.format, for example to bestaudio/best.")),
-    (r"removed|terminated|no longer available|video unavailable|video is not available|isn.t available|does not exist|been deleted", Reason("removed", "the video is gone or not available", "Take it off the list.")),
+    (
+        r"requested format is not available|no video formats found|only images are available",
+        Reason(
+            "no-format",
+            "nothing on offer fits the wanted format",
+            "Loosen the setting download.format, for example to bestaudio/best.",
+        ),
+    ),
+    (
+        r"removed|terminated|no longer available|unavailable|is(n.t| not) available|does not exist|been deleted",
+        Reason("removed", "the video is gone or not available", "Take it off the list."),
+    ),
     (r"log.?in|sign.?in|registered users|authenticat|password", Reason("sign-in", "the site wants a sign-in", COOKIES)),
-    (r"redirect loop|too many redirects", Reason("not-found", "the server sends the request in circles", "Check the address in a browser.")),
-    (r"certificate verify", Reason("certificate", "the server's certificate cannot be trusted", "Check the clock of this machine, then `pip install -U certifi`.")),
-    (r"ffmpeg", Reason("no-format", "this stream could only be put together by ffmpeg", "Loosen the setting download.format, for example to best.")),
+    (
+        r"redirect loop|too many redirects",
+        Reason("not-found", "the server sends the request in circles", "Check the address in a browser."),
+    ),
+    (
+        r"certificate verify",
+        Reason(
+            "certificate",
+            "the server's certificate cannot be trusted",
+            "Check the clock of this machine, then `pip install -U certifi`.",
+        ),
+    ),
+    (
+        r"ffmpeg",
+        Reason(
+            "no-format",
+            "this stream could only be put together by ffmpeg",
+            "Loosen the setting download.format, for example to best.",
+        ),
+    ),
     (r"timed out|timeout", Reason("timeout", "the server sent nothing for too long", AGAIN, passing=True)),
-    (r"bytes read|more expected|incomplete|connection reset|connection aborted|broken pipe|remote end closed|eof occurred|ssl", Reason("dropped", "the connection broke off", AGAIN, passing=True)),
-    (r"did not get any data blocks", Reason("empty", "the server sent nothing", "Check the address in a browser.", passing=True)),
-]  # fmt: skip
+    (
+        r"bytes read|bytes, expected|more expected|incomplete|connection (reset|aborted)|broken pipe|end closed|eof occurred|ssl",
+        Reason("dropped", "the connection broke off", AGAIN, passing=True),
+    ),
+    (
+        r"did not get any data blocks",
+        Reason("empty", "the server sent nothing", "Check the address in a browser.", passing=True),
+    ),
+]
 
 
 def explain(error: BaseException, warnings: Sequence[str] = ()) -> Reason:
     """The reason behind any exception of a fetch. warnings: what yt-dlp said before it."""
     chain = list(_chain(error))
     for link in chain:
-        if isinstance(link, Failed):
+        if isinstance(link, ItemError):
             return link.reason
     for link in chain:
         if isinstance(link, OSError) and not isinstance(link, socket.gaierror) and link.errno in OS_ERRORS:
@@ -107,7 +176,9 @@ def explain(error: BaseException, warnings: Sequence[str] = ()) -> Reason:
     for link in chain:
         status = getattr(link, "status", None)
         if isinstance(status, int) and status >= 400 and hasattr(link, "response"):
-            return _of_status(status, link.response)
+            return _of_status(status, link.response.headers.get("Retry-After"))
+    if named := re.search(r"HTTP Error ([45]\d\d)", said):
+        return _of_status(int(named[1]), None)
     for link in chain:
         if isinstance(link, TimeoutError):
             said += " timed out"
@@ -139,16 +210,14 @@ def _lacks_runtime(said: str, warnings: Sequence[str]) -> bool:
     return bool(warned and re.search(r"format is not available|only images|no video formats|403", said, re.IGNORECASE))
 
 
-def _of_status(status: int, response: Any) -> Reason:
+def _of_status(status: int, retry_after: str | None) -> Reason:
     if status in STATUSES:
         reason = STATUSES[status]
     elif status >= 500:
         reason = Reason("server", f"the server has a fault ({status})", AGAIN, passing=True)
     else:
         reason = Reason("refused", f"the server refuses ({status})", "Check the address in a browser.")
-    if not reason.passing:
-        return reason
-    return replace(reason, retry_after=_seconds(response.headers.get("Retry-After")))
+    return replace(reason, retry_after=_seconds(retry_after)) if reason.passing else reason
 
 
 def _seconds(retry_after: str | None) -> float | None:

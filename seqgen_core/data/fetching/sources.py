@@ -8,10 +8,10 @@ A line that a crash cut short is left out on reading and cut off before the next
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import threading
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from seqgen_core.data.fetching.locks import lock
 from seqgen_core.errors import SeqgenError
@@ -26,7 +26,7 @@ Split = Literal["train", "test"]
 
 
 def key_of(url: str) -> str:
-    """12 hexadecimal digits that stand for an address in file names: never its base name, which other addresses share."""
+    """12 hexadecimal digits that stand for an address in file names; base names and ids may be shared."""
     return hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -63,28 +63,9 @@ _FIELDS = {field.name for field in fields(Source)}
 def read_sources(folder: Path) -> dict[str, Source]:
     """Address to its newest line, in order of first appearance; empty where there is no account.
 
-    Raises SeqgenError for a line in the middle that is no account of an address, OSError where the file cannot be read.
+    Raises SeqgenError for a line that is no account of an address, OSError where the file cannot be read.
     """
-    path = folder / ACCOUNT
-    if not path.exists():
-        return {}
-    found: dict[str, Source] = {}
-    *lines, torn = path.read_bytes().split(b"\n")
-    del torn  # empty, or cut short by a crash
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-            source = Source(**{name: value for name, value in values.items() if name in _FIELDS})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise SeqgenError(
-                f"Line {number} of {path} is no account of a source.",
-                "Each line is one JSON object with url and status.",
-                f"Take the line out, or move {path} away: everything is then fetched again.",
-            ) from error
-        found[source.url] = source
-    return found
+    return dict(Account(folder).read())
 
 
 def sha256_of(path: Path) -> str:
@@ -107,29 +88,72 @@ def is_present(source: Source | None, folder: Path, check: bool) -> bool:
         return False
 
 
-def record(folder: Path, source: Source) -> None:
-    """Append one line durably. Raises OSError, or SeqgenError when another process holds the account too long."""
-    path = folder / ACCOUNT
-    with lock(folder / LOCK, PATIENCE) as held:
-        _demand(held, path)
-        with path.open("ab+") as stream:
-            _cut_torn_line(stream)
-            stream.write(_line(source))
-            stream.flush()
-            os.fsync(stream.fileno())
+class Account:
+    """The account of one folder, shared by threads and by processes. Reading goes on where it ended the last time."""
 
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ACCOUNT
+        self._lock = folder / LOCK
+        self._mutex = threading.Lock()
+        self._known: dict[str, Source] = {}
+        self._file, self._offset = 0, 0  # which file was read (another process may replace it), and how far
 
-def tidy(folder: Path) -> None:
-    """Rewrite the account with one line an address. Raises like `record`."""
-    path = folder / ACCOUNT
-    with lock(folder / LOCK, PATIENCE) as held:
-        _demand(held, path)
-        if path.exists():
-            write_bytes_atomically(path, b"".join(_lines(read_sources(folder).values())))
+    def read(self) -> dict[str, Source]:
+        """All sources by address, with what other processes have added. Raises like `read_sources`."""
+        with self._mutex:
+            try:
+                state = self._path.stat()
+            except FileNotFoundError:
+                self._known, self._offset = {}, 0
+                return self._known
+            if state.st_ino != self._file or state.st_size < self._offset:
+                self._known, self._offset, self._file = {}, 0, state.st_ino
+            if state.st_size > self._offset:
+                with self._path.open("rb") as stream:
+                    stream.seek(self._offset)
+                    lines, newline, _torn = stream.read().rpartition(b"\n")
+                self._take(lines)
+                self._offset += len(lines) + len(newline)
+            return self._known
 
+    def record(self, source: Source) -> None:
+        """Append one line durably. Raises OSError, or SeqgenError when another process holds the account too long."""
+        with lock(self._lock, PATIENCE) as held:
+            self._demand(held)
+            with self._path.open("ab+") as stream:
+                _cut_torn_line(stream)
+                stream.write(_line(source))
+                stream.flush()
+                os.fsync(stream.fileno())
 
-def _lines(sources: Iterable[Source]) -> Iterable[bytes]:
-    return (_line(source) for source in sources)
+    def tidy(self) -> None:
+        """Rewrite the account with one line an address. Raises like `record`."""
+        with lock(self._lock, PATIENCE) as held:
+            self._demand(held)
+            if sources := dict(self.read()):
+                write_bytes_atomically(self._path, b"".join(map(_line, sources.values())))
+
+    def _take(self, lines: bytes) -> None:
+        for line in lines.split(b"\n"):
+            if not line.strip():
+                continue
+            try:
+                values = json.loads(line)
+                source = Source(**{name: value for name, value in values.items() if name in _FIELDS})
+            except (ValueError, TypeError, AttributeError) as error:
+                raise SeqgenError(
+                    f"{self._path} holds a line that is no account of a source: {line[:60]!r}.",
+                    "Each line is one JSON object with url and status.",
+                    f"Take the line out, or move {self._path} away: everything is then fetched again.",
+                ) from error
+            self._known[source.url] = source
+
+    def _demand(self, held: bool) -> None:
+        if not held:
+            raise SeqgenError(
+                f"Another process has held {self._path} for over {PATIENCE:g} seconds.",
+                hint="End the other `seqgen download`, or choose another folder with --out.",
+            )
 
 
 def _line(source: Source) -> bytes:
@@ -137,7 +161,7 @@ def _line(source: Source) -> bytes:
     return text.encode("utf-8", "backslashreplace") + b"\n"  # a lone surrogate becomes its JSON escape
 
 
-def _cut_torn_line(stream) -> None:
+def _cut_torn_line(stream: BinaryIO) -> None:
     end = stream.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - BLOCK)
@@ -149,11 +173,3 @@ def _cut_torn_line(stream) -> None:
         end = start
     stream.truncate(end)
     stream.seek(0, os.SEEK_END)
-
-
-def _demand(held: bool, path: Path) -> None:
-    if not held:
-        raise SeqgenError(
-            f"Another process has held {path} for over {PATIENCE:g} seconds.",
-            hint="End the other `seqgen download`, or choose another folder with --out.",
-        )
