@@ -1,6 +1,6 @@
 """A web server on the loopback that misbehaves on request: drops, stalls, truncates, lies, and says 429.
 
-A handler is a function (request, state of its path) that answers; `serve` gives the usual well-behaved one.
+A behaviour is a function (request, number of earlier requests) that answers; `serve` makes the usual ones.
 """
 
 import threading
@@ -31,7 +31,7 @@ class Loopback(ThreadingHTTPServer):
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *details: Any) -> None:
         self.finish.set()
         self.shutdown()
         self.server_close()
@@ -44,12 +44,12 @@ class Loopback(ThreadingHTTPServer):
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that hang up are part of the play."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Loopback
+    server: Loopback  # ty: ignore[incompatible-mutable-override]
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -65,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             behaviour(self, count)
 
-    def log_message(self, *_: object) -> None: ...
+    def log_message(self, format: str, *args: Any) -> None: ...
 
 
 def answer(
@@ -135,7 +135,7 @@ def status(*codes: int, then: Callable[[Any, int], None], **headers: str) -> Cal
 
     def behave(request: Any, count: int) -> None:
         if count < len(codes):
-            answer(request, codes[count], b"not now", **headers)
+            answer(request, codes[count], b"not now", "text/plain", -1, **headers)
         else:
             then(request, count - len(codes))
 

@@ -146,7 +146,7 @@ MESSAGES = [
     ),
     (r"timed out|timeout", Reason("timeout", "the server sent nothing for too long", AGAIN, passing=True)),
     (
-        r"bytes read|bytes, expected|more expected|incomplete|connection (reset|aborted)|broken pipe|end closed|eof occurred|ssl",
+        r"bytes read|expected|incomplete|connection (reset|aborted)|broken pipe|end closed|eof occurred|ssl",
         Reason("dropped", "the connection broke off", AGAIN, passing=True),
     ),
     (
