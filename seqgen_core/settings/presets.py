@@ -15,7 +15,7 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """Tables `model` and perhaps `train` of one preset, and its `description`. Raises UsageError for an unknown name."""
+    """Tables `model` and perhaps `train` of a preset, and its `description`. Raises UsageError for an unknown name."""
     names = preset_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)

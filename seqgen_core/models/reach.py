@@ -1,0 +1,99 @@
+"""How far back a built model really looks: found by the response to single tokens, not by the model's own formula.
+
+Axes: T time in tokens, V values.
+"""
+
+import copy
+import heapq
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from seqgen_core.models.base import CausalModel
+
+
+def measure_reach(model: CausalModel) -> int:
+    """Tokens, the newest included, that some output depends on, over all phases of the model's clock.
+
+    A copy of the model on the CPU gets new weights without biases and ReLUs that are always open. Silence then gives
+    outputs that are exactly zero, and a token in silence moves exactly those outputs to which a path leads from it:
+    the derivative of the outputs by what is heard of that token. The clip is long enough when its end is silent.
+    Raises ValueError for a recurrent model, which looks back to the beginning of any clip.
+    """
+    if model.receptive_field is None:
+        raise ValueError("a recurrent model has no receptive field to measure")
+    twin = _redrawn(model)
+    length = model.receptive_field + model.receptive_field // 8 + 2 * model.period
+    while (lag := _largest_lag(twin, length)) is None:
+        length *= 2
+    return lag + 1
+
+
+def _redrawn(model: CausalModel) -> CausalModel:
+    twin = copy.deepcopy(model).cpu().requires_grad_(False)
+    # The longest path multiplies a weight of every layer: float32 has room for about a hundred.
+    fine = model.parameter_count < 1e6 or len(model.layer_table()) > 100
+    twin = twin.double() if fine else twin.float()
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in twin.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        if parameter.dim() == 1 or "condition" in name.split("."):
+            parameter.zero_()  # a bias or a class label would sound in silence
+        elif parameter.dim() == 2:  # a table of vectors: so quiet that the layers above it saturate no gate
+            parameter.copy_(1e-6 * noise)
+        else:  # a convolution (outputs, inputs, taps): each tap passes on as much as it gets
+            parameter.copy_(noise / math.sqrt(parameter.shape[1]))
+    return twin
+
+
+class _OpenRelus(TorchFunctionMode):
+    """A ReLU that happens to be shut would hide a path."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return args[0] if func in (torch.relu, F.relu, Tensor.relu) else func(*args, **(kwargs or {}))
+
+
+@torch.inference_mode()
+def _largest_lag(model: CausalModel, length: int) -> int | None:
+    """Largest distance from a token to an output that it moves; None where that output is the clip's last.
+
+    The tokens of one whole period stand for all. Sounding a stretch of them gives the last output that any of them
+    moves, and so a bound on their lags; the stretch with the largest bound is halved until one token is left.
+    """
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(model.head.size, (1, length), generator=generator)
+    condition = torch.zeros(1, dtype=torch.int64) if model.classes else None
+    loudness = 0.5 + torch.rand(length, generator=generator, dtype=next(model.parameters()).dtype)
+
+    def last_moved(first: int, stop: int, steps: int) -> int:
+        presence = torch.zeros(1, steps, dtype=loudness.dtype)
+        presence[0, first:stop] = loudness[first:stop]
+        with _OpenRelus():
+            outputs = model.forward_weighted(tokens[:, :steps], presence, condition)[0]  # (T, V)
+        moved = outputs.abs().amax(dim=1).nonzero()
+        return int(moved[-1]) if len(moved) else first - 1
+
+    moved = last_moved(0, model.period, length)
+    steps = moved + 1  # no later output can be moved by a part of these tokens
+    if steps == length:
+        return None
+    # (minus the bound, first, stop, last output moved, whether that was measured for this very stretch)
+    stretches = [(-moved, 0, model.period, moved, True)]
+    while True:
+        bound, first, stop, moved, measured = heapq.heappop(stretches)
+        if not measured:
+            moved = last_moved(first, stop, steps)
+            heapq.heappush(stretches, (first - moved, first, stop, moved, True))
+        elif stop - first == 1:
+            return -bound
+        else:
+            middle = (first + stop) // 2
+            for part_first, part_stop in ((first, middle), (middle, stop)):
+                heapq.heappush(stretches, (part_first - moved, part_first, part_stop, moved, False))
