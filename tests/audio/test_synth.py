@@ -1,7 +1,5 @@
 """The demo's strings: in tune, repeatable, within full scale, and free of DC."""
 
-import hashlib
-
 import numpy as np
 import pytest
 
@@ -60,12 +58,12 @@ def test_the_demo_is_bit_for_bit_repeatable(demo):
     again = synthesise_demo(16000)
     assert list(again) == list(demo)
     for name, waveform in demo.items():
-        assert hashlib.sha256(waveform).digest() == hashlib.sha256(again[name]).digest()
+        assert waveform.tobytes() == again[name].tobytes()
 
 
 def test_the_demo_is_one_to_two_minutes_of_distinct_recordings(demo):
     assert 60 <= sum(map(len, demo.values())) / 16000 <= 120
-    assert len({hashlib.sha256(waveform).digest() for waveform in demo.values()}) == len(demo) >= 10
+    assert len({waveform.tobytes() for waveform in demo.values()}) == len(demo) >= 10
     assert all(waveform.dtype == np.float32 for waveform in demo.values())
 
 
