@@ -1,7 +1,8 @@
 """The settings of a project, from seqgen.toml, presets, key=value overrides and flags to checked classes.
 
 Later wins: defaults, then the file, then a preset (which replaces [model] whole), then overrides, then flags.
-Every problem is reported at once, unknown names with the nearest known one.
+Every problem is reported at once, unknown names with the nearest known one. The word "none", in the file or in an
+override, unsets a setting that can be unset.
 """
 
 import difflib
@@ -66,20 +67,31 @@ def load_project(
 
     file: a TOML file; None reads ./seqgen.toml where there is one.
     sections: tables in which a bare `key=value` override is looked up, in this order.
-    overrides: texts such as "train.steps=100" or "steps=100"; values are TOML, else plain text; `none` unsets.
+    overrides: texts such as "train.steps=100" or "steps=100"; values are TOML, else plain text.
     preset: name of a preset whose [model] replaces the file's and whose [train] goes over the file's.
     flags: values by dotted name; those that are None are not given.
     base: tables to start from in place of a file, as those of a run that is resumed.
     Raises UsageError that lists every problem.
     """
     tables = _read(file) if base is None else {name: dict(table) for name, table in base.items()}
+    for name, table in tables.items():
+        if name in Project.model_fields and not isinstance(table, dict):
+            raise UsageError(
+                f"{name} = {table!r} in {file or PROJECT_FILE} is not right: {name} is a table.",
+                hint=f"Write its settings below a line [{name}].",
+            )
+    given = load_preset(preset) if preset is not None else {}
     if preset is not None:
-        given = load_preset(preset)
         tables["model"] = dict(given.get("model", {}))
         tables["train"] = {**tables.get("train", {}), **given.get("train", {})}
     dotted = [_split_override(text) for text in overrides]
     named = {name: value for name, value in (flags or {}).items() if value is not None}
     kind = _chosen_kind(tables, dotted, named)
+    if kind != given.get("model", {}).get("kind", kind):
+        raise UsageError(
+            f"The preset {preset} is a {given['model']['kind']}, not a {kind}.",
+            hint="Name a preset or a model, not both.",
+        )
     if tables.get("model", {}).get("kind", DEFAULT_MODEL) != kind:
         tables["model"] = {}  # another model's settings say nothing about this one
     tables.setdefault("model", {})["kind"] = kind
@@ -98,7 +110,7 @@ def check(wanted: type[S], tables: Mapping[str, Any], source: Path | str, proble
     lines = list(problems)
     checked = None
     try:
-        checked = wanted.model_validate(tables)
+        checked = wanted.model_validate(_unset_nones(wanted, tables))
     except ValidationError as error:
         lines += [_sentence(wanted, problem) for problem in error.errors()]
     if lines or checked is None:
@@ -139,25 +151,26 @@ def _split_override(text: str) -> tuple[str, object]:
 
 
 def parse_value(raw: str) -> object:
-    """A value as TOML reads it; text that is no TOML value stands for itself, `none` for None."""
-    if raw.lower() == "none":
-        return None
+    """A value as TOML reads it; text that is no TOML value, or a date (as folders are named), stands for itself."""
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
+        value = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         return raw
+    return value if isinstance(value, bool | int | float | str | list | dict) else raw
 
 
 def _chosen_kind(
     tables: Mapping[str, Any], overrides: Sequence[tuple[str, object]], flags: Mapping[str, object]
 ) -> str:
-    kind = tables.get("model", {}).get("kind", DEFAULT_MODEL) if isinstance(tables.get("model", {}), dict) else None
+    kind = tables.get("model", {}).get("kind", DEFAULT_MODEL)
     for name, value in overrides:
         kind = value if name in ("model.kind", "kind") else kind
     kind = flags.get("model.kind", kind)
-    if kind not in MODEL_KINDS:
-        raise UsageError(f"There is no model {kind!r}{nearest(str(kind), MODEL_KINDS)}.", f"Models: {', '.join(MODEL_KINDS)}.")
-    return str(kind)
+    if not isinstance(kind, str) or kind not in MODEL_KINDS:
+        raise UsageError(
+            f"There is no model {kind!r}{nearest(str(kind), MODEL_KINDS)}.", f"Models: {', '.join(MODEL_KINDS)}."
+        )
+    return kind
 
 
 def _place_bare(name: str, sections: Sequence[str], kind: str, problems: list[str]) -> str | None:
@@ -182,7 +195,7 @@ def _assign(tables: dict[str, Any], path: str, value: object) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """", did you mean …?" where a known name is close, else nothing."""
+    """ ", did you mean …?" where a known name is close, else nothing."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -196,7 +209,27 @@ def _sentence(wanted: type[Settings], problem: Mapping[str, Any]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f"{name} is missing."
+    if isinstance(problem["input"], dict):  # a rule about several settings of one table
+        return f"{name} is not right: {message}."
     return f"{name} = {problem['input']!r} is not right: {message[0].lower() + message[1:]}."
+
+
+def _unset_nones(wanted: type[Settings], table: Mapping[str, Any]) -> dict[str, Any]:
+    """The table with None for the word "none", wherever the setting can be None."""
+    plain = dict(table)
+    for name, value in table.items():
+        if name not in wanted.model_fields:
+            continue
+        annotation = wanted.model_fields[name].annotation
+        if isinstance(value, str) and value.lower() == "none" and type(None) in typing.get_args(annotation):
+            plain[name] = None
+        if isinstance(value, Mapping):
+            classes = _classes(annotation)
+            if len(classes) > 1:  # the union of models, told apart by kind
+                classes = [cls for cls in classes if cls.model_fields["kind"].default == value.get("kind")]
+            if classes:
+                plain[name] = _unset_nones(classes[0], value)
+    return plain
 
 
 def _names_at(wanted: Any, path: Sequence[Any]) -> list[str]:
@@ -207,10 +240,7 @@ def _names_at(wanted: Any, path: Sequence[Any]) -> list[str]:
             here = [MODEL_KINDS[part]]
             continue
         here = [
-            member
-            for cls in here
-            if part in cls.model_fields
-            for member in _classes(cls.model_fields[part].annotation)
+            member for cls in here if part in cls.model_fields for member in _classes(cls.model_fields[part].annotation)
         ]
     return [name for cls in here for name in cls.model_fields]
 

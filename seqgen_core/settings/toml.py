@@ -1,8 +1,8 @@
-"""Settings classes to TOML and back; None is written as nothing at all."""
+"""Settings classes to TOML and back; None is written as nothing, or as "none" where that is not the default."""
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tomlkit
 
@@ -15,7 +15,21 @@ S = TypeVar("S", bound=Settings)
 
 def to_toml(settings: Settings) -> str:
     """The settings as a TOML document."""
-    return tomlkit.dumps(settings.model_dump(mode="json", exclude_none=True))
+    return tomlkit.dumps(_tables(settings))
+
+
+def _tables(settings: Settings) -> dict[str, Any]:
+    plain = settings.model_dump(mode="json")
+    tables: dict[str, Any] = {}
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, Settings):
+            tables[name] = _tables(value)
+        elif value is not None:
+            tables[name] = plain[name]
+        elif field.default is not None:
+            tables[name] = "none"
+    return tables
 
 
 def read_toml(wanted: type[S], path: Path) -> S:
