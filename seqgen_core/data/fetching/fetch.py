@@ -231,7 +231,6 @@ def _read_list(session: Session, url: str) -> Listing | None:
     """The list at an address, None where it is an HLS stream (one recording in pieces) or no list at all."""
     response = session.urlopen(Request(url))
     text = response.read(LONGEST_LIST).decode("utf-8", "replace")
-    response.close()
     entries = [] if is_stream(text) else parse_list(text, response.url)
     return Listing(entries) if entries else None
 

@@ -233,6 +233,6 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def _shorten(message: str) -> str:
-    text = re.sub(r"^(ERROR:\s*)?(\[[^\]]*\]\s*)?", "", " ".join(message.split()))
+    text = re.sub(r"^(ERROR:\s*)?(\[[^\]]*\]\s*([^\s:]+:\s)?)?", "", " ".join(message.split()))
     text = re.split(r"; please report this|\(caused by", text)[0].strip()
     return text[:200] or "an unknown fault"

@@ -97,27 +97,46 @@ class Session(YoutubeDL):
         self.messages = Messages()
         self._folder = folder
         self._fetching = False
+        self._open: list[Response] = []
         super().__init__(_options(settings, cookies, self.messages, on_progress))  # type: ignore[arg-type]
 
     def prepare_filename(self, *args: Any, **kwargs: Any) -> str:
         return str(self._folder / BODY)  # a template would expand $ and % in the folder's own name
 
     def dl(self, name: str, info: dict[str, Any], subtitle: bool = False, test: bool = False) -> Any:
+        self._hang_up()  # the look at a file leaves its whole body on the way
         self._fetching = info.get("protocol") in ("http", "https")  # not a stream of pieces
         try:
             return super().dl(name, info, subtitle, test)
         finally:
             self._fetching = False
 
+    def close(self) -> None:
+        self._hang_up()
+        super().close()
+
+    def _hang_up(self) -> None:
+        while self._open:
+            self._open.pop().close()
+
+    def _ask(self, req: Any) -> Response:
+        try:
+            response = super().urlopen(req)
+        except HTTPError as error:
+            self._open.append(error.response)
+            raise
+        self._open.append(response)
+        return response
+
     def urlopen(self, req: Any) -> Response:
         if not self._fetching or not isinstance(req, Request):
-            return super().urlopen(req)
+            return self._ask(req)
         start = _range_start(req.headers.get("Range"))
         known = read_fingerprint(self._folder) if start else None
         if known is not None and known.condition:
             req.headers["If-Range"] = known.condition
         try:
-            response = super().urlopen(req)
+            response = self._ask(req)
         except HTTPError as error:
             if error.status == 416:
                 raise ItemError(CHANGED, restart=True) from error
@@ -125,7 +144,6 @@ class Session(YoutubeDL):
         arrived = Fingerprint.of(response.headers, response.status)
         if start and response.status == 206:
             if known is None or not known.agrees(arrived):
-                response.close()
                 raise ItemError(CHANGED, restart=True)
         else:
             write_text_atomically(self._folder / FINGERPRINT, json.dumps(asdict(arrived)))
