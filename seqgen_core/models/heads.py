@@ -54,7 +54,7 @@ class CategoricalHead:
         """-log2 p of targets int64 (...) under outputs (..., V), in float32, or float64 where outputs are."""
         if outputs.shape[:-1] != targets.shape or outputs.shape[-1] != self.size:
             raise ShapeError(
-                f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}; wanted {self.size} outputs per target"
+                f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}; wanted {self.size} per target"
             )
         nats = F.cross_entropy(_fine(outputs).reshape(-1, self.size), targets.reshape(-1), reduction="none")
         return nats.view(targets.shape) / math.log(2)

@@ -56,7 +56,7 @@ def reference_state_dict(
     if differing:
         there = ", ".join(f"{key}={_text(value)}" for key, value in differing.items())
         ours = ", ".join(f"{key}={_text(_as_built(settings, key))}" for key in differing)
-        hint = "Give " + " ".join(f"{key}={_text(value)}" for key, value in differing.items()) + "."
+        hint = "Give " + " ".join(_setting(key, value) for key, value in differing.items()) + "."
         raise SeqgenError(f"The snapshot holds a model of {there}.", f"The settings say {ours}.", hint)
     taken = _Taken(names)
     converted = _sequnet(taken, settings) if isinstance(settings, SequnetSettings) else _wavenet(taken, settings)
@@ -215,6 +215,12 @@ def _as_built(settings: WaveNetSettings | SequnetSettings, key: str) -> Any:
         if key == "output_channels":
             return settings.output_channels or settings.skip_channels
     return getattr(settings, key, None)
+
+
+def _setting(key: str, value: Any) -> str:
+    if key == "total_layers":
+        return f"stacks=… layers=… whose product is {value}"
+    return f"{key}={_text(value)}"
 
 
 def _text(value: Any) -> str:

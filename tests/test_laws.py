@@ -1,0 +1,192 @@
+"""The laws that every model of the union keeps, over settings drawn by Hypothesis, in float64.
+
+A new model needs one line in DRAWN; a model without one fails the first test.
+"""
+
+import itertools
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from seqgen_core import models
+from seqgen_core.models.base import CausalModel
+from seqgen_core.models.heads import build_head
+from seqgen_core.models.reach import measure_reach
+from seqgen_core.settings.model import MODEL_KINDS, SequnetSettings, WaveNetSettings
+from seqgen_core.settings.tokens import CategoricalTokens
+
+torch.set_num_threads(1)
+
+SMALL = st.integers(2, 6)
+DRAWN = {
+    "wavenet": st.builds(
+        WaveNetSettings,
+        stacks=st.integers(1, 3),
+        layers=st.integers(1, 4),
+        kernel_size=st.integers(2, 4),
+        residual_channels=SMALL,
+        dilation_channels=SMALL,
+        # So many that the ReLUs above them are never all shut.
+        skip_channels=st.integers(32, 40),
+        output_channels=st.one_of(st.none(), st.integers(32, 40)),
+        bias=st.booleans(),
+        skip=st.sampled_from(["sum", "mean"]),
+        input=st.sampled_from(["embedding", "one-hot"]),
+        classes=st.sampled_from([0, 3]),
+    ),
+    "sequnet": st.builds(
+        SequnetSettings,
+        features=st.integers(6, 8),
+        levels=st.integers(1, 4),
+        depth=st.integers(1, 2),
+        kernel_size=st.sampled_from([3, 5, 7]),
+    ),
+}
+SEEDS = st.integers(0, 2**31)
+EACH_KIND = pytest.mark.parametrize("kind", MODEL_KINDS)
+few = settings(max_examples=30, deadline=None)
+
+
+def test_every_model_of_the_union_is_drawn() -> None:
+    assert set(DRAWN) == set(MODEL_KINDS)
+
+
+def drawn_model(data: st.DataObject, kind: str, values: int = 7) -> CausalModel:
+    chosen = data.draw(DRAWN[kind], label="settings")
+    torch.manual_seed(data.draw(SEEDS, label="seed"))
+    return models.build(chosen, CategoricalTokens(values=values)).double()
+
+
+def drawn_clip(model: CausalModel, batch: int, steps: int) -> tuple[Tensor, Tensor | None]:
+    tokens = torch.randint(model.tokens.values, (batch, steps))
+    return tokens, torch.randint(model.classes, (batch,)) if model.classes else None
+
+
+@EACH_KIND
+@few
+@given(data=st.data())
+def test_law_1_no_output_depends_on_later_tokens(kind: str, data: st.DataObject) -> None:
+    model = drawn_model(data, kind)
+    steps = data.draw(st.integers(2, 90), label="steps")
+    nudged = data.draw(st.integers(0, steps - 1), label="nudged")
+    tokens, condition = drawn_clip(model, 1, steps)
+    other = tokens.clone()
+    other[0, nudged] = (tokens[0, nudged] + 1) % model.tokens.values
+    with torch.no_grad():
+        before, after = model(tokens, condition), model(other, condition)
+    assert torch.equal(before[:, :nudged], after[:, :nudged])
+    assert not torch.equal(before[:, nudged], after[:, nudged])
+
+
+@EACH_KIND
+@few
+@given(data=st.data())
+def test_law_2_the_reach_is_as_declared_over_all_phases(kind: str, data: st.DataObject) -> None:
+    model = drawn_model(data, kind).requires_grad_(False)
+    assert model.receptive_field is not None
+    assert measure_reach(model) == model.receptive_field
+
+    # The same by gradients, phase by phase, on the weights as built; several clips, so that some ReLU is open.
+    steps = model.receptive_field + model.period
+    tokens, condition = drawn_clip(model, 6, steps)
+    presence = torch.ones(tokens.shape, dtype=torch.float64, requires_grad=True)
+    outputs = model.forward_weighted(tokens, presence, condition)
+    weights = torch.randn_like(outputs)
+    lags = []
+    for time in range(steps - model.period, steps):
+        (influence,) = torch.autograd.grad(
+            (outputs[:, time] * weights[:, time]).sum(), presence, retain_graph=time < steps - 1
+        )
+        heard = influence.abs().amax(dim=0).nonzero()
+        assert int(heard[-1]) <= time
+        lags.append(time - int(heard[0]))
+    assert max(lags) == model.receptive_field - 1
+
+
+@EACH_KIND
+@few
+@given(data=st.data())
+def test_law_3_stepping_is_the_forward(kind: str, data: st.DataObject) -> None:
+    model = drawn_model(data, kind)
+    steps = data.draw(st.integers(1, 120), label="steps")
+    chunk = st.integers(1, data.draw(st.sampled_from([1, 5, 60]), label="largest chunk"))
+    tokens, condition = drawn_clip(model, 2, steps)
+    cuts = [0]
+    while cuts[-1] < steps:
+        cuts.append(min(steps, cuts[-1] + data.draw(chunk)))
+    last = data.draw(st.integers(1, steps), label="last")
+    for dtype, tolerance in ((torch.float64, 1e-9), (torch.float32, 1e-4)):
+        model.to(dtype)
+        with torch.no_grad():
+            parallel = model(tokens, condition)
+            state, pieces = model.initial_state(2), []
+            for first, stop in itertools.pairwise(cuts):
+                given_state = [kept.clone() for kept in state]
+                piece, next_state = model.advance(tokens[:, first:stop], state, condition)
+                assert all(torch.equal(kept, copy) for kept, copy in zip(state, given_state, strict=True))
+                pieces.append(piece)
+                state = next_state
+            stepped = torch.cat(pieces, dim=1)
+            newest = model(tokens, condition, last=last)
+        assert parallel.shape == (2, steps, model.head.size)
+        torch.testing.assert_close(stepped, parallel, rtol=0, atol=tolerance)
+        torch.testing.assert_close(newest, parallel[:, -last:], rtol=0, atol=tolerance)
+
+
+@few
+@given(data=st.data(), values=st.integers(2, 40), loudness=st.sampled_from([0.1, 1.0, 10.0, 300.0]))
+def test_law_4_the_head_is_a_distribution(data: st.DataObject, values: int, loudness: float) -> None:
+    head = build_head(CategoricalTokens(values=values))
+    torch.manual_seed(data.draw(SEEDS))
+    outputs = loudness * torch.randn(3, head.size, dtype=torch.float64)
+    probabilities = head.probabilities(outputs)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3, dtype=torch.float64))
+    every = torch.arange(values).expand(3, values)
+    bits = head.bits(outputs[:, None].expand(3, values, head.size), every)
+    torch.testing.assert_close(torch.exp2(-bits), probabilities)
+
+    draws = 2000  # evenly spaced uniforms hit each token as often as its share of the line, up to both ends
+    uniforms = (torch.arange(draws, dtype=torch.float64) + 0.5) / draws
+    for row in range(3):
+        tokens = head.sample(outputs[row].expand(draws, head.size), uniforms)
+        shares = torch.bincount(tokens, minlength=values) / draws
+        assert float((shares - probabilities[row]).abs().max()) <= 1.01 / draws
+
+
+@EACH_KIND
+@few
+@given(data=st.data())
+def test_law_5_every_parameter_gets_a_gradient(kind: str, data: st.DataObject) -> None:
+    model = drawn_model(data, kind)
+    tokens, condition = drawn_clip(model, 3, 4 * model.period + 40)
+    model.head.bits(model(tokens[:, :-1], condition), tokens[:, 1:]).mean().backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().any())]
+    assert silent == []
+
+
+@EACH_KIND
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_law_5_twenty_steps_on_real_sound_lower_the_loss(kind: str, data: st.DataObject, shared_data: Path) -> None:
+    with wave.open(str(shared_data / "speech" / "fsdd" / "3_jackson_5.wav")) as sound:
+        samples = np.frombuffer(sound.readframes(sound.getnframes()), dtype="<i2")
+    amplitude = samples[1000:1800] / 32768
+    curve = np.sign(amplitude) * np.log1p(255 * np.abs(amplitude)) / np.log1p(255)
+    tokens = torch.from_numpy(np.round((curve + 1) / 2 * 31).astype(np.int64))[None]
+    model = drawn_model(data, kind, values=32)
+    condition = torch.ones(1, dtype=torch.int64) if model.classes else None
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    losses = []
+    for _ in range(21):
+        loss = model.head.bits(model(tokens[:, :-1], condition), tokens[:, 1:]).mean()
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] - 0.2
