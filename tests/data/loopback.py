@@ -3,10 +3,11 @@
 A behaviour is a function (request, number of earlier requests) that answers; `serve` makes the usual ones.
 """
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,7 +17,7 @@ PIECE = 4096  # bytes written at a time
 class Loopback(ThreadingHTTPServer):
     """Paths are given behaviours with `route`; `asked` counts requests, `ranges` keeps their Range headers."""
 
-    daemon_threads = True
+    daemon_threads = False  # so that closing waits for every connection to end
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -27,13 +28,13 @@ class Loopback(ThreadingHTTPServer):
         self.finish = threading.Event()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
-    def __enter__(self) -> "Loopback":
+    def start(self) -> None:
         self._thread.start()
-        return self
 
-    def __exit__(self, *details: Any) -> None:
+    def stop(self) -> None:
         self.finish.set()
         self.shutdown()
+        self._thread.join()
         self.server_close()
 
     def route(self, path: str, behaviour: Callable[[Any, int], None]) -> str:
@@ -140,3 +141,14 @@ def status(*codes: int, then: Callable[[Any, int], None], **headers: str) -> Cal
             then(request, count - len(codes))
 
     return behave
+
+
+@contextlib.contextmanager
+def running() -> Generator[Loopback]:
+    """A server for the time of a block."""
+    server = Loopback()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
