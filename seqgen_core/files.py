@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+TEMPORARY = ".tmp-"
+"""What the names of unfinished files and folders begin with."""
+
 
 def fsync_directory(path: Path) -> None:
     """Make renames inside a folder durable (a no-op where folders cannot be opened, as on Windows)."""
@@ -24,7 +27,7 @@ def fsync_directory(path: Path) -> None:
 
 def temporary_sibling(path: Path) -> Path:
     """A name beside `path` that no other process uses and that starts with `.tmp-`."""
-    return path.parent / f".tmp-{uuid.uuid4().hex[:12]}-{path.name[-60:]}"
+    return path.parent / f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{path.name[-40:]}"
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -48,6 +51,15 @@ def write_text_atomically(path: Path, text: str) -> None:
     write_bytes_atomically(path, text.encode("utf-8"))
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left unfinished directly in a folder that no other process is writing to."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends well.
@@ -68,7 +80,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         if path.exists():
             retired = temporary_sibling(path)
             path.rename(retired)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                retired.rename(path)
+                raise
             shutil.rmtree(retired)
         else:
             temporary.rename(path)

@@ -1,15 +1,17 @@
 """Run folders: settings, metrics, and checkpoints that are either whole or not there.
 
-    settings.toml   everything resolved
-    status.json     running, interrupted, finished or failed, with step and reason
-    metrics.jsonl   one line per logged step or validation
-    checkpoints/step-N/{model,ema,optimizer}.safetensors, account.json
-    checkpoints/index.json   which step is the last, which the best
-    samples/        what was drawn from it
+settings.toml   everything resolved
+status.json     running, interrupted, finished or failed, with step and reason
+metrics.jsonl   one line per logged step or validation
+checkpoints/step-N/{model,ema,optimizer}.safetensors, account.json
+checkpoints/index.json   which step is the last, which the best
+samples/        what was drawn from it
 """
 
 import contextlib
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,10 +27,13 @@ from torch import Tensor
 
 from seqgen_core import models
 from seqgen_core.errors import SeqgenError, UsageError
-from seqgen_core.files import atomic_directory, write_text_atomically
+from seqgen_core.files import TEMPORARY, atomic_directory, remove_unfinished, write_text_atomically
 from seqgen_core.models.base import CausalModel
 from seqgen_core.settings.run import RunSettings
 from seqgen_core.settings.toml import read_toml, to_toml
+
+PARTS = ("model", "ema", "optimizer")
+"""Files of tensors in a checkpoint; those that are empty are left out."""
 
 
 @dataclass
@@ -55,9 +60,13 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, settings: RunSettings) -> "RunFolder":
-        """A new run at `path`. Raises UsageError where one stands already."""
+        """A new run at `path`. Raises UsageError where one stands already, or anything else does."""
         if (path / "settings.toml").exists():
-            raise UsageError(f"{path} holds a run already.", hint="Go on with it by --resume, or choose another folder.")
+            raise UsageError(
+                f"{path} holds a run already.", hint="Go on with it by --resume, or choose another folder."
+            )
+        if path.is_file() or any(_foreign(entry) for entry in path.glob("*")):
+            raise UsageError(f"{path} is no run and not an empty folder.", hint="Name a new folder for the run.")
         (path / "checkpoints").mkdir(parents=True, exist_ok=True)
         write_text_atomically(path / "settings.toml", to_toml(settings))
         return cls(path, settings)
@@ -87,7 +96,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for training. Raises SeqgenError while another process trains it."""
+        """Hold the run for training, rid of what a kill left unfinished. Raises SeqgenError while another does."""
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)
@@ -96,6 +105,8 @@ class RunFolder:
                 f"{self.path} is being trained by another process.", hint="Wait for it, or stop it with Ctrl-C."
             ) from None
         try:
+            for folder in (self.path, self.path / "checkpoints"):
+                remove_unfinished(folder)
             yield
         finally:
             lock.release()
@@ -136,19 +147,22 @@ class RunFolder:
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints that are there, in order."""
-        folders = (self.path / "checkpoints").glob("step-*")
-        return sorted(int(folder.name.removeprefix("step-")) for folder in folders if (folder / "account.json").exists())
+        names = [file.parent.name.removeprefix("step-") for file in self.path.glob("checkpoints/step-*/account.json")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
-        """Write a checkpoint as the last one (and the best), then drop older ones but `keep`, best and last."""
+        """Write a checkpoint as the last one (and the best), then drop older ones but `keep`, best and last.
+
+        Raises OSError where it cannot be written; those that were there stay.
+        """
         step = checkpoint.account["step"]
         folder = self.path / "checkpoints" / f"step-{step}"
-        with atomic_directory(folder) as temporary:
-            for name in ("model", "ema", "optimizer"):
+        parts = [name for name in PARTS if getattr(checkpoint, name)]
+        with atomic_directory(folder) as temporary, _honest_os_errors(folder):
+            for name in parts:
                 tensors = {key: value.detach().cpu().contiguous() for key, value in getattr(checkpoint, name).items()}
-                if tensors:
-                    save_file(tensors, temporary / f"{name}.safetensors")
-            (temporary / "account.json").write_text(json.dumps(checkpoint.account, indent=2))
+                save_file(tensors, temporary / f"{name}.safetensors")
+            (temporary / "account.json").write_text(json.dumps({**checkpoint.account, "parts": parts}, indent=2))
         index = self._index()
         index["last"] = step
         if best or index.get("best") not in self.steps():
@@ -163,7 +177,9 @@ class RunFolder:
         """The step of the `best`, the `last` or a numbered checkpoint. Raises UsageError where there is none."""
         there = self.steps()
         if not there:
-            raise UsageError(f"{self.path} holds no checkpoint yet.", hint=f"`seqgen train --resume {self.path}` goes on.")
+            raise UsageError(
+                f"{self.path} holds no checkpoint yet.", hint=f"`seqgen train --resume {self.path}` goes on."
+            )
         if which in ("best", "last"):
             step = self._index().get(which)
             return step if step in there else there[-1]
@@ -176,10 +192,13 @@ class RunFolder:
         folder = self.path / "checkpoints" / f"step-{self.choose(which)}"
         try:
             account = json.loads((folder / "account.json").read_text())
-            parts = {name: _tensors(folder / f"{name}.safetensors") for name in ("model", "ema", "optimizer")}
-        except (SafetensorError, json.JSONDecodeError) as error:
+            written = account["parts"]
+            parts = {name: load_file(folder / f"{name}.safetensors") if name in written else {} for name in PARTS}
+        except (SafetensorError, ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            others = [step for step in self.steps() if folder.name != f"step-{step}"]
             raise SeqgenError(
-                f"{folder} is damaged: {error}.", hint=f"Remove that folder; the others are: {_listed(self.steps())}."
+                f"{folder} is damaged: {error}.",
+                hint=f"Remove that folder to go on from another; the other steps there: {_listed(others)}.",
             ) from error
         return Checkpoint(**parts, account=account)
 
@@ -187,7 +206,9 @@ class RunFolder:
         """Just the readable account of a checkpoint."""
         return json.loads((self.path / "checkpoints" / f"step-{self.choose(which)}" / "account.json").read_text())
 
-    def model(self, which: str = "best", *, ema: bool = True, device: torch.device | str = "cpu") -> tuple[CausalModel, int]:
+    def model(
+        self, which: str = "best", *, ema: bool = True, device: torch.device | str = "cpu"
+    ) -> tuple[CausalModel, int]:
         """The trained model in evaluation mode, and the step it is of."""
         step = self.choose(which)
         folder = self.path / "checkpoints" / f"step-{step}"
@@ -205,8 +226,22 @@ class RunFolder:
         return json.loads(file.read_text()) if file.exists() else {}
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
-    return load_file(file) if file.exists() else {}
+def _foreign(entry: Path) -> bool:
+    """Whether something in a folder is not what a creation of a run that was killed leaves there."""
+    return entry.name != "checkpoints" and not entry.name.startswith(TEMPORARY)
+
+
+@contextlib.contextmanager
+def _honest_os_errors(folder: Path) -> Iterator[None]:
+    """safetensors reports a full disk as an error of its own, with the number in words."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(folder)) from error
 
 
 def _listed(steps: list[int]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from seqgen_core import models
 from seqgen_core.data.store import Item, PreparedData
@@ -24,10 +23,12 @@ from seqgen_core.models.scoring import Score, score_streams
 from seqgen_core.progress import Progress, Silent
 from seqgen_core.runs import Checkpoint, RunFolder
 from seqgen_core.training.average import MovingAverage
+from seqgen_core.training.interval import Interval
 from seqgen_core.training.journal import Journal
 from seqgen_core.training.objective import batch_bits, gradient_step
 from seqgen_core.training.schedule import Schedule
-from seqgen_core.training.stopping import StopSignals
+from seqgen_core.training.snapshot import optimizer_tensors, restore_optimizer
+from seqgen_core.training.stopping import StopAsked, StopSignals
 
 MEMORY_HINT = "Lower train.batch_size first, then train.window; a smaller model or train.context helps too."
 
@@ -53,10 +54,6 @@ class TrainReport:
     best_step: int | None
 
 
-class _StopAsked(Exception):
-    pass
-
-
 def train(
     run: RunFolder, data: PreparedData, progress: Progress | None = None, draw_samples: DrawSamples | None = None
 ) -> TrainReport:
@@ -71,6 +68,9 @@ def train(
         try:
             with Journal(run, trainer.step, tensorboard=run.settings.train.tensorboard) as journal:
                 report = trainer.run_to_the_end(journal)
+        except KeyboardInterrupt:
+            run.set_status("interrupted", trainer.step, "stopped at once by a second Ctrl-C")
+            raise
         except BaseException as error:
             run.set_status("failed", trainer.step, str(error) or type(error).__name__)
             raise
@@ -80,7 +80,12 @@ def train(
 
 class _Trainer:
     def __init__(
-        self, run: RunFolder, data: PreparedData, progress: Progress, draw_samples: DrawSamples | None, stop: StopSignals
+        self,
+        run: RunFolder,
+        data: PreparedData,
+        progress: Progress,
+        draw_samples: DrawSamples | None,
+        stop: StopSignals,
     ) -> None:
         settings = run.settings.train
         self.run, self.data, self.settings = run, data, settings
@@ -90,7 +95,6 @@ class _Trainer:
         self.device = choose_device(settings.device)
         torch.manual_seed(settings.seed)
         self.model = models.build(run.settings.model, run.settings.tokens).to(self.device)
-        self.names = {parameter: name for name, parameter in self.model.named_parameters()}
         self.average = MovingAverage(self.model, settings.ema) if settings.ema else None
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -116,6 +120,8 @@ class _Trainer:
         self.best_bits: float | None = None
         self.best_step: int | None = None
         self.validations_without_better = 0
+        self.validated_step = 0
+        self.interval = Interval()
         if run.steps():
             self._restore(run.load("last"))
         self.started = time.monotonic()
@@ -128,39 +134,40 @@ class _Trainer:
         self._rehearse()
         status, reason = self._steps(journal)
         if not self.run.steps() or self.run.choose("last") != self.step:
-            self._save(best=False)
+            self._save()
         return TrainReport(
             status, reason, self.step, self.elapsed, self.tokens, self.valid_bits, self.best_bits, self.best_step
         )
 
     def _steps(self, journal: Journal) -> tuple[str, str]:
-        settings, since, interval = self.settings, time.monotonic(), _Interval()
+        settings = self.settings
+        self.interval.go_on()
         self.progress.begin("training", self.schedule.steps, "steps")
         try:
             while not self.stop.requested:
-                if self.schedule.progress(self.step, self.elapsed) >= 1:
-                    if self.valid_items and not self._validated_now():
-                        self._validate(journal)
-                    return "finished", "its limit is reached"
-                self._one_step(interval)
-                if self.step % settings.log_every == 0:
-                    now = time.monotonic()
-                    journal.figures("train", self.step, **interval.figures(now - since), elapsed=self.elapsed)
-                    interval, since = _Interval(), now
-                if self.step % settings.validate_every == 0:
+                over = self.schedule.progress(self.step, self.elapsed) >= 1
+                # Asked before a step, not after one, so that a validation that a stop cut short is made up for.
+                due = (over or self.step % settings.validate_every == 0) and self.validated_step != self.step
+                if due:
                     self._validate(journal)
-                    since = time.monotonic()
+                    self.interval.go_on()
                     if settings.patience is not None and self.validations_without_better >= settings.patience:
                         return "finished", f"no better validation in {settings.patience}, so it stopped early"
+                if over:
+                    return "finished", "its limit is reached"
+                self._one_step()
+                if self.step % settings.log_every == 0:
+                    journal.figures("train", self.step, **self.interval.figures(), elapsed=self.elapsed)
+                    self.interval = Interval()
                 if settings.sample_every and self.step % settings.sample_every == 0:
                     self._draw(journal)
-        except _StopAsked:
+        except StopAsked:
             pass
         finally:
             self.progress.end()
         return "interrupted", f"stopped by {self.stop.requested}"
 
-    def _one_step(self, interval: "_Interval") -> None:
+    def _one_step(self) -> None:
         batch = self.windows.batch(self.step)
         rate = self.schedule.learning_rate(self.step, self.elapsed)
         for group in self.optimizer.param_groups:
@@ -169,18 +176,15 @@ class _Trainer:
         bits = batch_bits(self.model, batch, self.device, self.settings.precision)
         value, norm = gradient_step(self.model, self.optimizer, bits, self.settings.clip_norm)
         if not (math.isfinite(value) and math.isfinite(norm)):
-            raise SeqgenError(
-                f"The loss is no number any more at step {self.step + 1} (bits {value}, gradient norm {norm}).",
-                hint=f"Lower train.learning_rate (now {self.settings.learning_rate:g}) or train.clip_norm"
-                + (", or use precision fp32" if self.settings.precision == "bf16" else "")
-                + f"; `seqgen train --resume {self.run.path}` goes on from its last good checkpoint.",
+            raise self._diverged(
+                f"The loss is no number any more at step {self.step + 1} (bits {value}, gradient norm {norm})"
             )
         self.step += 1
         self.tokens += batch.scored
         if self.average is not None:
             self.average.update(self.model, self.step)
-        interval.add(value, norm, rate, batch.scored)
-        shown: dict[str, float | str] = {"bits": value, "tokens/s": f"{interval.speed():,.0f}"}
+        self.interval.add(value, norm, rate, batch.scored)
+        shown: dict[str, float | str] = {"bits": value, "tokens/s": f"{self.interval.speed():,.0f}"}
         if self.valid_bits is not None:
             shown["held-out bits"] = self.valid_bits
         if self.schedule.steps is None and self.settings.max_time is not None:
@@ -193,27 +197,33 @@ class _Trainer:
             short = self.data.tokens(item)[:1024]
             score_streams(self.model.eval(), [short], [item.label])
 
-    def _validated_now(self) -> bool:
-        return bool(self.run.steps()) and self.run.choose("last") == self.step
-
     def _validate(self, journal: Journal) -> None:
         better = False
+        self._check_weights()
         if self.valid_items:
             score = self._score(self.valid_items)
             self.valid_bits = score.bits_per_token
+            if not math.isfinite(self.valid_bits):
+                raise self._diverged(f"The held-out loss is no number after step {self.step} (bits {self.valid_bits})")
             better = self.best_bits is None or self.valid_bits < self.best_bits
             if better:
                 self.best_bits, self.best_step, self.validations_without_better = self.valid_bits, self.step, 0
             else:
                 self.validations_without_better += 1
             journal.figures(
-                "valid", self.step, bits=self.valid_bits, accuracy=score.accuracy, tokens=score.tokens, elapsed=self.elapsed
+                "valid",
+                self.step,
+                bits=self.valid_bits,
+                accuracy=score.accuracy,
+                tokens=score.tokens,
+                elapsed=self.elapsed,
             )
             self.progress.say(
                 f"step {self.step:,}: held-out {self.valid_bits:.3f} bits per token"
                 f" ({score.accuracy:.1%} right){', the best so far' if better else ''}"
             )
-        self._save(best=better)
+        self.validated_step = self.step
+        self._save(better=better)
         if self.settings.stats:
             journal.histograms(self.step, self.model)
         if better and not self.settings.sample_every:
@@ -222,7 +232,7 @@ class _Trainer:
     def _score(self, items: list[Item]) -> Score:
         def check_stop(tokens: int) -> None:
             if self.stop.requested:
-                raise _StopAsked
+                raise StopAsked
 
         streams, labels = [self.data.tokens(item) for item in items], [item.label for item in items]
         with self._averaged():
@@ -231,19 +241,32 @@ class _Trainer:
 
     def _draw(self, journal: Journal) -> None:
         if self.draw_samples is not None and self.settings.sample_count:
-            with self._averaged():
-                journal.sounds(self.step, self.draw_samples(self.model.eval(), self.step))
+            # Drawing can take minutes; what it had not yet drawn is no loss. The weights come back outside of it.
+            with self._averaged(), self.stop.at_once():
+                journal.sounds(self.step, list(self.draw_samples(self.model.eval(), self.step)))
 
     def _averaged(self) -> AbstractContextManager[None]:
         return self.average.applied_to(self.model) if self.average is not None else nullcontext()
 
-    def _save(self, *, best: bool) -> None:
-        optimizer: dict[str, Tensor] = {"rng.cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            optimizer["rng.cuda"] = torch.cuda.get_rng_state(self.device)
-        for parameter, state in self.optimizer.state.items():
-            for key, value in state.items():
-                optimizer[f"{key}.{self.names[parameter]}"] = value
+    def _check_weights(self) -> None:
+        """Raise before weights that are no numbers replace the last good checkpoint."""
+        for name, value in self.model.state_dict().items():
+            if not bool(torch.isfinite(value).all()):
+                raise self._diverged(f"The weights {name} are no numbers any more after step {self.step}")
+
+    def _diverged(self, what: str) -> SeqgenError:
+        there = self.run.steps()
+        rate, clip = self.settings.learning_rate, self.settings.clip_norm
+        changes = [f"train.learning_rate (now {rate:g})", f"train.clip_norm (now {clip or 'none'})"]
+        hint = f"Lower {' or '.join(changes)}" + (
+            ", or use precision fp32" if self.settings.precision == "bf16" else ""
+        )
+        start = f"its last good checkpoint, step {there[-1]:,}" if there else "the start"
+        again = f"`seqgen train --resume {self.run.path} --learning-rate {rate / 3:.1g}` goes on from {start}"
+        return SeqgenError(f"{what}.", hint=f"{hint}: {again}.")
+
+    def _save(self, *, better: bool = False) -> None:
+        self._check_weights()
         account = {
             "step": self.step,
             "epoch": self.step / self.windows.steps_per_epoch,
@@ -253,58 +276,34 @@ class _Trainer:
             "best_bits": self.best_bits,
             "best_step": self.best_step,
             "validations_without_better": self.validations_without_better,
+            "validated_step": self.validated_step,
+            "interval": self.interval.account(),
         }
         average = self.average.weights if self.average is not None else {}
+        # Where nothing was ever validated, the best that is known is the last.
+        best = better or self.best_bits is None
+        optimizer = optimizer_tensors(self.model, self.optimizer, self.device)
         self.run.save(
             Checkpoint(self.model.state_dict(), average, optimizer, account), best=best, keep=self.settings.keep
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
-        self.model.load_state_dict(checkpoint.model)
-        if self.average is not None and checkpoint.ema:
-            self.average.load(checkpoint.ema)
-        for parameter, name in self.names.items():
-            state = {
-                key: checkpoint.optimizer[f"{key}.{name}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"{key}.{name}" in checkpoint.optimizer
-            }
-            if state:
-                moved = {key: value if key == "step" else value.to(self.device) for key, value in state.items()}
-                self.optimizer.state[parameter] = moved
-        if "rng.cpu" in checkpoint.optimizer:
-            torch.set_rng_state(checkpoint.optimizer["rng.cpu"])
-        if "rng.cuda" in checkpoint.optimizer and self.device.type == "cuda":
-            torch.cuda.set_rng_state(checkpoint.optimizer["rng.cuda"], self.device)
+        try:
+            self.model.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            raise SeqgenError(
+                f"The last checkpoint of {self.run.path} does not hold the weights of its model: {error}."
+            ) from error
+        if self.average is not None:
+            self.average.load(checkpoint.ema or checkpoint.model)  # imported weights come without an average
+        restore_optimizer(checkpoint.optimizer, self.model, self.optimizer, self.device)
         account = checkpoint.account
         self.step, self.tokens, self.elapsed_before = account["step"], account["tokens"], account["elapsed"]
         self.valid_bits, self.best_bits = account["valid_bits"], account["best_bits"]
         self.best_step = account["best_step"]
         self.validations_without_better = account["validations_without_better"]
-
-
-class _Interval:
-    """Figures between two lines of the log."""
-
-    def __init__(self) -> None:
-        self.bits: list[float] = []
-        self.norm, self.rate, self.tokens = 0.0, 0.0, 0
-        self.since = time.monotonic()
-
-    def add(self, bits: float, norm: float, rate: float, tokens: int) -> None:
-        self.bits.append(bits)
-        self.norm, self.rate, self.tokens = max(self.norm, norm), rate, self.tokens + tokens
-
-    def speed(self) -> float:
-        return self.tokens / max(1e-9, time.monotonic() - self.since)
-
-    def figures(self, seconds: float) -> dict[str, float]:
-        return {
-            "bits": sum(self.bits) / len(self.bits),
-            "gradient_norm": self.norm,
-            "learning_rate": self.rate,
-            "tokens_per_second": self.tokens / max(1e-9, seconds),
-        }
+        self.validated_step = account["validated_step"]
+        self.interval = Interval(**account["interval"])
 
 
 def _within_budget(items: tuple[Item, ...], budget: int) -> list[Item]:

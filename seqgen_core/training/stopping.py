@@ -1,19 +1,28 @@
 """Ctrl-C and SIGTERM as a request that the loop honours between two steps, so that a checkpoint comes first."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 
+class StopAsked(Exception):  # noqa: N818 - a request, not an error
+    """A stop was asked for inside `StopSignals.at_once`."""
+
+
 class StopSignals:
     """While entered, the first SIGINT or SIGTERM sets `requested`; a second Ctrl-C interrupts at once.
+
+    Inside `at_once`, a block that can be left anywhere without loss, the first signal also raises StopAsked.
 
     Outside the main thread, where Python allows no handlers, nothing is ever requested.
     """
 
     def __init__(self) -> None:
         self.requested = ""
+        self._raising = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
@@ -22,7 +31,9 @@ class StopSignals:
                 self._before[number] = signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -30,3 +41,16 @@ class StopSignals:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+        if self._raising:
+            raise StopAsked
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Raise StopAsked when a stop is asked for inside the block, or was before it."""
+        self._raising = True
+        try:
+            if self.requested:
+                raise StopAsked
+            yield
+        finally:
+            self._raising = False
