@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from download_help import assert_in_order, fetch, only, sound, statuses
@@ -273,6 +274,16 @@ def test_a_refused_connection_is_tried_again_only_once_something_was_reached(ser
     report = fetch(tmp_path, server.route("/x.wav", serve(LONG)), "http://127.0.0.1:1/x.wav", jobs=1)
     assert statuses(report) == ["fetched", "failed"]
     assert report.outcomes[1].source.reason == "the server refuses the connection"
+
+
+def test_a_server_that_never_answers_is_given_up_after_some_items(server: Loopback, tmp_path: Path) -> None:
+    def silence(request: Any, count: int) -> None:
+        request.server.finish.wait(20)
+
+    urls = [server.route(f"/{number}.wav", silence) for number in range(12)]
+    report = fetch(tmp_path, *urls, jobs=1, timeout=0.1, retries=0)
+    assert {outcome.source.reason for outcome in report.outcomes} == {"the server sent nothing for too long"}
+    assert sum(server.asked.values()) == 3
 
 
 def test_cookies_are_sent_and_their_file_is_left_alone(server: Loopback, tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ class Fetcher:
             if not reason.passing or attempt >= self._settings.retries or hopeless:
                 if reason.unreachable:
                     self._hosts.lose(host, reason)
+                elif reason.kind == "timeout" and not furthest:
+                    self._hosts.silent(host, reason)
                 if not reason.passing:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise failure

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from seqgen_core.data.fetching.reasons import Reason
 
+SILENT_ITEMS = 3  # items that time out before a server that never answered is given up
+
 
 def host_of(url: str) -> str:
     """The server of an address, with its port."""
@@ -26,7 +28,8 @@ class Hosts:
         self._lock = threading.Lock()
         self._held_until: dict[str, float] = {}
         self._lost: dict[str, Reason] = {}
-        self._reached_any = False
+        self._reached: set[str] = set()
+        self._silent: dict[str, int] = {}
 
     def hold(self, host: str, seconds: float) -> None:
         """Nobody asks this server for so many seconds (it said 429 or 503)."""
@@ -41,13 +44,20 @@ class Hosts:
     def reached(self, host: str) -> None:
         """The server answered."""
         with self._lock:
-            self._reached_any = True
+            self._reached.add(host)
             self._lost.pop(host, None)
 
     def lose(self, host: str, reason: Reason) -> None:
         """The server is given up for this run."""
         with self._lock:
             self._lost[host] = reason
+
+    def silent(self, host: str, reason: Reason) -> None:
+        """An item ended without a byte from the server; after some such items and no other it is given up as well."""
+        with self._lock:
+            self._silent[host] = self._silent.get(host, 0) + 1
+            if self._silent[host] >= SILENT_ITEMS and host not in self._reached:
+                self._lost[host] = reason
 
     def lost(self, host: str) -> Reason | None:
         """Why the server was given up, None where it was not."""
@@ -58,4 +68,4 @@ class Hosts:
     def reached_any(self) -> bool:
         """Whether any server has answered in this run: if none has, the machine is most likely offline."""
         with self._lock:
-            return self._reached_any
+            return bool(self._reached)

@@ -174,9 +174,9 @@ def explain(error: BaseException, warnings: Sequence[str] = ()) -> Reason:
     if _lacks_runtime(said, warnings):
         return Reason("no-runtime", "YouTube needs a JavaScript runtime, and none was found", RUNTIME)
     for link in chain:
-        status = getattr(link, "status", None)
-        if isinstance(status, int) and status >= 400 and hasattr(link, "response"):
-            return _of_status(status, link.response.headers.get("Retry-After"))
+        status, response = getattr(link, "status", None), getattr(link, "response", None)
+        if isinstance(status, int) and status >= 400 and response is not None:
+            return _of_status(status, response.headers.get("Retry-After"))
     if named := re.search(r"HTTP Error ([45]\d\d)", said):
         return _of_status(int(named[1]), None)
     for link in chain:

@@ -8,8 +8,9 @@ the partial file, sent along as If-Range, and compared with the answer.
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Fingerprint:
     length: int | None = None
 
     @classmethod
-    def of(cls, headers: Mapping[str, str], status: int) -> "Fingerprint":
+    def of(cls, headers: Message, status: int) -> "Fingerprint":
         """The fingerprint of an answer; the length is that of the whole file, also where only a range was sent."""
         length = headers.get("Content-Length")
         if status == 206:
