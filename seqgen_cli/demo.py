@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seqgen_cli.options import Shared, command
+from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.durations import parse_duration
 
@@ -29,12 +30,18 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     shared: Shared,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change, such as model.features=48.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own folder of sound, in place of ours.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything the demo makes.")] = Path("seqgen-demo"),
     max_time: Annotated[str, typer.Option(metavar="DURATION", help="Longest training, such as 90s or 2m.")] = "2m",
     seed: Annotated[int, typer.Option(min=0, help="Seed of training and of the clips.")] = 0,
 ) -> None:
     """Show the whole road in a few minutes: no network, no files and no GPU needed."""
+    ordinary, settings = split_arguments(overrides)
+    if ordinary:
+        raise UsageError(f"The demo takes settings as KEY=VALUE; got {' '.join(ordinary)}.", hint="--data DIR names your sound.")
     if data is not None and not data.is_dir():
         raise UsageError(f"{data} is no folder.", hint="--data takes a folder of sound files.")
     try:
@@ -44,7 +51,7 @@ def demo(
     folder = _free(out)
     screen = shared.screen
     screen.say(f"everything goes into {folder}")
-    run = _train_on(shared, folder, _sound(shared, folder, data), training_seconds, seed)
+    run = _train_on(shared, folder, _sound(shared, folder, data), training_seconds, seed, settings)
     evaluation = _score(shared, run)
     heard = _listen(shared, run, folder, seed)
     _summary(shared, run, folder, evaluation, heard)
@@ -70,13 +77,13 @@ def _sound(shared: Shared, folder: Path, data: Path | None) -> Path:
     return raw
 
 
-def _train_on(shared: Shared, folder: Path, sound: Path, seconds: float, seed: int) -> "RunFolder":
+def _train_on(shared: Shared, folder: Path, sound: Path, seconds: float, seed: int, overrides: list[str]) -> "RunFolder":
     from seqgen_cli.train import create_run
     from seqgen_core.data.preprocess import preprocess
     from seqgen_core.data.store import PreparedData
     from seqgen_core.files import write_text_atomically
     from seqgen_core.settings.project import PROJECT_FILE, load_project
-    from seqgen_core.settings.template import project_template
+    from seqgen_core.settings.template import changed_settings, project_template
     from seqgen_core.training import loop
 
     flags = {
@@ -89,7 +96,15 @@ def _train_on(shared: Shared, folder: Path, sound: Path, seconds: float, seed: i
         "train.sample_count": 0,
         "train.seed": seed,
     }
-    project = load_project(base={}, preset=PRESET, flags=flags)
+    base = {} if shared.config is None else None
+    project = load_project(
+        shared.config,
+        base=base,
+        preset=PRESET,
+        sections=["model", "train", "preprocess"],
+        overrides=[*shared.overrides, *overrides],
+        flags=flags,
+    )
     shared.screen.say("2/5 preparing")
     preprocess(project.preprocess, shared.screen)
     shared.screen.say(f"3/5 training a small Seq-U-Net for at most {seconds:.0f} s")
@@ -98,7 +113,8 @@ def _train_on(shared: Shared, folder: Path, sound: Path, seconds: float, seed: i
     loop.train(run, data, shared.screen)
     in_force = {"preprocess.inputs": [str(sound)] if not sound.is_relative_to(folder) else ["data/raw"]}
     in_force |= {"preprocess.rate": RATE, "train.max_time": "10m"}
-    write_text_atomically(folder / PROJECT_FILE, project_template("sequnet", in_force))
+    in_force |= {name: value for name, value in changed_settings(project).items() if name.startswith("model.")}
+    write_text_atomically(folder / PROJECT_FILE, project_template(project.model.kind, in_force))
     return run
 
 

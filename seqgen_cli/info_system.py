@@ -18,7 +18,8 @@ def register(app: typer.Typer) -> None:
 
 
 def system(shared: Shared) -> None:
-    """Versions, processor, memory and devices."""
+    """Versions, processor and devices."""
+    shared.project([])  # a settings file that is named must be one, here as everywhere
     import torch
 
     from seqgen_core.devices import choose_device

@@ -29,6 +29,16 @@ def project_template(kind: str, in_force: Mapping[str, Any] | None = None) -> st
     return "\n".join(lines)
 
 
+def changed_settings(project: Project) -> dict[str, Any]:
+    """Values that differ from the defaults, by dotted name, as they stand in TOML; those unset are left out."""
+    changed = {}
+    for section in Project.model_fields:
+        now, before = getattr(project, section), type(getattr(project, section))()
+        values = now.model_dump(mode="json", exclude_none=True)
+        changed |= {f"{section}.{name}": value for name, value in values.items() if getattr(now, name) != getattr(before, name)}
+    return changed
+
+
 def _table(section: str, settings: type[Settings], chosen: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, field in settings.model_fields.items():
