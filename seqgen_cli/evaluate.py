@@ -7,6 +7,7 @@ import typer
 
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
+from seqgen_core.errors import UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 
 
@@ -54,6 +55,8 @@ def evaluate(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=choose_device(settings.device))
+    if label is not None and not ordinary:
+        raise UsageError(f"--label {label} is of sound files; the recordings of a split have their own labels.")
     if ordinary:
         number = class_number(label, run)
         found = likelihood.file_recordings([Path(name) for name in ordinary], AudioCodec(run.settings.data.codec))

@@ -24,14 +24,22 @@ def find_run(named: str | None, project: Project) -> "RunFolder":
 
 
 def open_run_data(run: "RunFolder") -> "PreparedData":
-    """The prepared data that a run was trained on. Raises UsageError where it is gone or no longer fits."""
-    from seqgen_core.data.store import PreparedData
+    """The prepared data that a run was trained on.
+
+    Where the project folder was moved, they are looked for again at train.data as it was typed. Raises SeqgenError
+    where they are gone or no longer fit.
+    """
+    from seqgen_core.data.store import MANIFEST, PreparedData
 
     account = run.settings.data
     if account.path is None:
         raise UsageError(
             f"{run.path} was imported and knows no prepared data.", hint="Name sound files, or use --prime FILE."
         )
+    if not (account.path / MANIFEST).exists() and (run.settings.train.data / MANIFEST).exists():
+        moved = PreparedData.open(run.settings.train.data)
+        if moved.content_hash() == account.content_hash:
+            return moved
     data = PreparedData.open(account.path)
     if data.manifest.codec != account.codec:
         raise UsageError(

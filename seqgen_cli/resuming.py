@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.project import Project, load_project
+from seqgen_core.settings.train import TrainSettings
 
 if TYPE_CHECKING:
     from seqgen_core.data.store import PreparedData
     from seqgen_core.runs import RunFolder
 
-FIXED = ("data", "batch_size", "window", "context", "seed", "ema")
+FIXED = ("batch_size", "window", "context", "seed", "ema")
 """Settings of [train] that decide which windows come at which step, or what a checkpoint holds."""
 LIMITS = ("steps", "epochs", "max_time")
 
@@ -39,14 +40,17 @@ def run_to_resume(named: Path | None, resume: bool, project: Project) -> "RunFol
     return run
 
 
-def apply_changes(run: "RunFolder", overrides: Sequence[str], flags: Mapping[str, object]) -> None:
-    """Write the changed settings of a run that goes on; a new limit stands in place of the old ones.
+def changed_training(run: "RunFolder", overrides: Sequence[str], flags: Mapping[str, object]) -> TrainSettings:
+    """The settings of training with which a run goes on; a new limit stands in place of the old ones.
 
-    Raises UsageError for a change that would make it another run, and for a finished run without a further limit.
+    Raises UsageError for a change that would make it another run, for a finished run without a further limit, and for
+    a limit that lies behind.
     """
     settings = run.settings
-    tables = settings.model_dump(mode="json", exclude_none=True, include={"model", "train"})
-    names = [name for name, value in flags.items() if value is not None] + [text.partition("=")[0] for text in overrides]
+    tables = settings.model_dump(include={"model", "train"})
+    names = [name for name, value in flags.items() if value is not None] + [
+        text.partition("=")[0] for text in overrides
+    ]
     if any(name.removeprefix("train.").strip() in LIMITS for name in names):
         for limit in LIMITS:
             tables["train"].pop(limit, None)
@@ -65,8 +69,34 @@ def apply_changes(run: "RunFolder", overrides: Sequence[str], flags: Mapping[str
             f"{run.path} is finished: {run.status['reason']}.",
             hint="Give it a further limit: --steps, --epochs or --max-time.",
         )
-    if changed.train != settings.train:
-        run.replace_settings(settings.model_copy(update={"train": changed.train}))
+    if run.steps():
+        account = run.account("last")
+        _check_ahead(run, "steps", changed.train.steps, account["step"])
+        _check_ahead(run, "max_time", changed.train.max_time, account.get("elapsed", 0.0))
+    return changed.train
+
+
+def _check_ahead(run: "RunFolder", name: str, limit: float | None, now: float) -> None:
+    if limit is not None and limit <= now and limit != getattr(run.settings.train, name):
+        raise UsageError(
+            f"train.{name} = {limit:g} lies behind: {run.path} is at {now:,.0f} already.",
+            hint=f"Limits count from the run's start; name one above {now:,.0f}.",
+        )
+
+
+def apply_changes(run: "RunFolder", training: TrainSettings, data: "PreparedData") -> None:
+    """Write what has changed into the run's settings. Raises SeqgenError while another process trains it."""
+    account = run.settings.data.model_copy(
+        update={
+            "path": data.path.resolve(),
+            "content_hash": data.content_hash(),
+            "order0_bits": data.manifest.order0_bits,
+        }
+    )
+    settings = run.settings.model_copy(update={"train": training, "data": account})
+    if settings != run.settings:
+        with run.locked():
+            run.replace_settings(settings)
 
 
 def check_data(run: "RunFolder", data: "PreparedData") -> None:
@@ -78,7 +108,7 @@ def check_data(run: "RunFolder", data: "PreparedData") -> None:
             f" the run expects {account.codec.companding} {run.settings.tokens} at {account.codec.rate} Hz.",
             hint="Prepare the data again as they were, or train a new run.",
         )
-    if account.content_hash != data.content_hash():
+    if account.path is not None and account.content_hash != data.content_hash():
         raise UsageError(
             f"{data.path} has changed since {run.path} was begun.",
             hint="Going on with other data would not be the same run: restore the data, or train a new run.",

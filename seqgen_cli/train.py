@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
@@ -66,32 +67,43 @@ def train(
     }
     project = shared.project(["train", "model"], flags, overrides=overrides, preset=preset)
 
-    from seqgen_cli.resuming import apply_changes, check_data, run_to_resume
+    from seqgen_cli.finding import open_run_data
+    from seqgen_cli.resuming import apply_changes, changed_training, check_data, run_to_resume
     from seqgen_core.data.store import PreparedData
     from seqgen_core.generation.preview import preview_drawer
     from seqgen_core.training import loop
 
     named = Path(ordinary[0]) if ordinary else None
     run = run_to_resume(named, resume, project)
+    begun = run is None
     if run is None:
         prepared = PreparedData.open(project.train.data)
         run = create_run(named, project, prepared)
     else:
         if preset is not None:
             raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
-        apply_changes(run, [*shared.overrides, *overrides], flags)
-        prepared = PreparedData.open(run.settings.data.path or run.settings.train.data)
+        training = changed_training(run, [*shared.overrides, *overrides], flags)
+        moved = training.data != run.settings.train.data
+        prepared = PreparedData.open(training.data) if moved else open_run_data(run)
         check_data(run, prepared)
-        shared.screen.say(f"going on with {run.path} from step {run.steps()[-1] if run.steps() else 0:,}")
+        apply_changes(run, training, prepared)
+        shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")
     shared.screen.say(_opening_line(run))
     heard = (prepared.items("valid") or prepared.items("train"))[:1]
     draw = preview_drawer(run, heard[0].origin, prepared.tokens(heard[0]), heard[0].label) if heard else None
-    report = loop.train(run, prepared, shared.screen, draw)
+    try:
+        report = loop.train(run, prepared, shared.screen, draw)
+    except BaseException:
+        if begun:
+            run.remove_unless_begun()
+        raise
     show_report(shared, run, report)
+    if report.status == "interrupted":
+        raise typer.Exit(INTERRUPTED)
 
 
 def create_run(named: Path | None, project: Project, data: "PreparedData") -> "RunFolder":
-    """Make the folder of a new run, at `named` or as <time>-<model>. Raises UsageError where model and data do not fit."""
+    """The folder of a new run, at `named` or as <time>-<model>. Raises UsageError where model and data do not fit."""
     from seqgen_core.runs import RunFolder
     from seqgen_core.settings.run import DataAccount, RunSettings
 

@@ -111,6 +111,16 @@ class RunFolder:
         finally:
             lock.release()
 
+    def remove_unless_begun(self) -> None:
+        """Remove a run just created, where training failed before it began (no such device, no data, no memory)."""
+        if self.status["status"] != "new" or self.steps():
+            return
+        with contextlib.suppress(OSError):
+            for name in ("settings.toml", ".lock"):
+                (self.path / name).unlink(missing_ok=True)
+            (self.path / "checkpoints").rmdir()
+            self.path.rmdir()
+
     # status and metrics
 
     @property

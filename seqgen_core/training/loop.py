@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,6 +77,19 @@ def train(
             raise
         run.set_status(report.status, report.step, report.reason)
         return report
+
+
+_BEFORE_TRAINING: dict[str, Any] = {
+    "tokens": 0,
+    "elapsed": 0.0,
+    "valid_bits": None,
+    "best_bits": None,
+    "best_step": None,
+    "validations_without_better": 0,
+    "validated_step": 0,
+    "interval": {},
+}
+"""Account of a checkpoint that no training wrote, such as imported weights."""
 
 
 class _Trainer:
@@ -297,7 +311,7 @@ class _Trainer:
         if self.average is not None:
             self.average.load(checkpoint.ema or checkpoint.model)  # imported weights come without an average
         restore_optimizer(checkpoint.optimizer, self.model, self.optimizer, self.device)
-        account = checkpoint.account
+        account = {**_BEFORE_TRAINING, **checkpoint.account}
         self.step, self.tokens, self.elapsed_before = account["step"], account["tokens"], account["elapsed"]
         self.valid_bits, self.best_bits = account["valid_bits"], account["best_bits"]
         self.best_step = account["best_step"]
