@@ -1,9 +1,13 @@
 """Shared fixtures: the folder of real data, one torch thread per test process."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
+from tiny import TINY_MODELS, Program, make_data, make_run
+
+from seqgen_core.data.store import PreparedData
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +23,35 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def _one_torch_thread() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def tiny_data(tmp_path: Path) -> PreparedData:
+    """Prepared data of tones, a few hundred tokens each."""
+    return make_data(tmp_path / "prepared")
+
+
+@pytest.fixture(scope="session")
+def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from seqgen_core.training import loop
+
+    folder = tmp_path_factory.mktemp("trained")
+    data = make_data(folder / "data" / "prepared")
+    for model in TINY_MODELS:
+        loop.train(make_run(folder / "runs" / model, data, model), data)
+    return folder
+
+
+@pytest.fixture
+def trained_project(_trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: data/prepared and the trained runs runs/sequnet and runs/wavenet, of 8 steps each."""
+    folder = tmp_path / "project"
+    shutil.copytree(_trained, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def program(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Program:
+    """The command line, called in this process."""
+    return Program(monkeypatch, capfdbinary)
