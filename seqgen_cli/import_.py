@@ -36,7 +36,6 @@ def import_(
             "seqgen import CHECKPOINT [key=value…] --out RUN",
         )
     checkpoint = Path(ordinary[0])
-    shared.project(["model", "preprocess"], {"model.kind": model}, overrides=overrides)  # refuse bad settings early
 
     from seqgen_core import models
     from seqgen_core.models import reference
@@ -51,11 +50,17 @@ def import_(
     described.pop("total_layers", None)
     if kind == "wavenet":
         described["input"] = "one-hot"
-    sizes = [f"model.{name}={str(value).lower()}" for name, value in described.items()]
+    values = reference.snapshot_values(snapshot)
+    sizes = [
+        f"preprocess.levels={values}",
+        *(f"model.{name}={str(value).lower()}" for name, value in described.items()),
+    ]
     project = shared.project(
         ["model", "preprocess"], {"model.kind": kind, "preprocess.rate": rate}, overrides=[*sizes, *overrides]
     )
-    codec = project.preprocess.codec.model_copy(update={"levels": reference.snapshot_values(snapshot)})
+    codec = project.preprocess.codec
+    if codec.levels != values:
+        raise UsageError(f"The snapshot speaks {values} token values; levels={codec.levels} was given.")
     built = models.build(project.model, codec.tokens)
     built.load_state_dict(reference.reference_state_dict(snapshot, project.model))
 

@@ -50,7 +50,7 @@ DRAWN = {
 }
 SEEDS = st.integers(0, 2**31)
 EACH_KIND = pytest.mark.parametrize("kind", MODEL_KINDS)
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=50, deadline=None)
 
 
 def test_every_model_of_the_union_is_drawn() -> None:

@@ -87,6 +87,8 @@ def describe_snapshot(snapshot: Mapping[str, Tensor]) -> dict[str, Any]:
             "skip_channels": names["skip_convs.0.weight"].shape[0],
             "output_channels": names["end_conv_1.weight"].shape[0],
             "bias": "filter_convs.0.bias" in names,
+            "skip": "sum",
+            "classes": 0,
         }
     raise SeqgenError(
         f"The snapshot's tensors ({', '.join(list(names)[:3])}, …) are of no model known here.",

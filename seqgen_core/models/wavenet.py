@@ -35,7 +35,7 @@ class WaveNet(CausalModel):
         else:
             self.input = nn.Embedding(tokens.values, channels)
         self.layers = nn.ModuleList(
-            _Layer(settings, dilation, final=index == count - 1) for index, dilation in enumerate(dilations)
+            Layer(settings, dilation, final=index == count - 1) for index, dilation in enumerate(dilations)
         )
         width = settings.output_channels or skips
         self.mix = nn.Conv1d(skips, width, 1)
@@ -82,9 +82,9 @@ class WaveNet(CausalModel):
             x = x * presence[:, :, None]
         return x.transpose(1, 2)
 
-    def _each_layer(self) -> Iterator["_Layer"]:
+    def _each_layer(self) -> Iterator["Layer"]:
         for layer in self.layers:
-            assert isinstance(layer, _Layer)
+            assert isinstance(layer, Layer)
             yield layer
 
     @property
@@ -112,7 +112,7 @@ class WaveNet(CausalModel):
         return rows
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
     """Figure 4 of the paper: gated dilated convolution, then 1×1 convolutions to the residual and the skip path."""
 
     def __init__(self, settings: WaveNetSettings, dilation: int, final: bool) -> None:
