@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from seqgen_cli.screen import Screen
     from seqgen_core.data.preprocess import PreprocessReport
 
+MOST_LINES = 50  # of warnings, and of files that were set aside, unless -v
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -90,14 +92,20 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
         screen.line(f"all amplitudes were multiplied by {manifest.gain:.4f}")
     if manifest.settings.trim_silence is not None:
         screen.line(f"silence cut: {manifest.silence_dropped_seconds:.1f} s")
-    for warning in manifest.warnings:
+    shown = len(manifest.warnings) if screen.verbosity >= 1 else MOST_LINES
+    for warning in manifest.warnings[:shown]:
         screen.warn(warning)
+    if len(manifest.warnings) > shown:
+        screen.warn(f"and {len(manifest.warnings) - shown} more; -v or {report.path / 'manifest.json'} has all")
     if manifest.rejected:
+        listed = manifest.rejected if screen.verbosity >= 1 else manifest.rejected[:MOST_LINES]
         screen.table(
             f"set aside: {len(report.rejected)} that could not be used, {len(report.too_short)} too short",
             ["file", "reason"],
-            [(rejected.origin, rejected.reason) for rejected in manifest.rejected],
+            [(rejected.origin, rejected.reason) for rejected in listed],
         )
+        if len(listed) < len(manifest.rejected):
+            screen.line(f"and {len(manifest.rejected) - len(listed)} more; -v lists all")
     screen.result(
         {
             "path": report.path,

@@ -61,8 +61,8 @@ class AudioCodec:
         bad = first_non_finite(x.reshape(-1))
         if bad is not None:
             raise SeqgenError(
-                f"sample {bad} of {x.size} is {x.reshape(-1)[bad]}; it has no code",
-                "a waveform of finite numbers",
+                f"sample {bad} of {x.size} is {x.reshape(-1)[bad]}; it has no code.",
+                "A waveform of finite numbers.",
             )
         x = np.clip(x, -1.0, 1.0)
         levels = self.settings.levels
@@ -82,7 +82,7 @@ class AudioCodec:
         levels = self.settings.levels
         if c.size and (c.min() < 0 or c.max() >= levels):
             outside = c.max() if c.max() >= levels else c.min()
-            raise SeqgenError(f"code {outside} does not exist with {levels} levels", f"codes from 0 to {levels - 1}")
+            raise SeqgenError(f"code {outside} does not exist with {levels} levels.", f"Codes from 0 to {levels - 1}.")
         if self.settings.companding == "linear":
             half = levels // 2
             return ((c.astype(np.float64) - half) / half).astype(np.float32)

@@ -34,7 +34,7 @@ class UnreadableSoundError(SeqgenError):
 
     def __init__(self, path: Path, reason: str) -> None:
         name = str(path).encode("utf-8", "backslashreplace").decode()
-        super().__init__(f"{name}: {reason}", "a sound file that decodes (wav, flac, ogg, opus, mp3, m4a, webm, …)")
+        super().__init__(f"{name}: {reason}.", "A sound file that decodes (wav, flac, ogg, opus, mp3, m4a, webm, …).")
         self.reason = reason
 
 
@@ -207,7 +207,7 @@ def write_wav(path: Path, waveform: NDArray[np.floating], rate: int) -> None:
     samples = np.asarray(waveform, np.float64)
     bad = first_non_finite(samples.reshape(-1))
     if bad is not None:
-        raise SeqgenError(f"sample {bad} for {path} is {samples.reshape(-1)[bad]}", "a waveform of finite numbers")
+        raise SeqgenError(f"sample {bad} for {path} is {samples.reshape(-1)[bad]}.", "A waveform of finite numbers.")
     pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
     memory = io.BytesIO()
     soundfile.write(memory, pcm, rate, format="WAV", subtype="PCM_16")

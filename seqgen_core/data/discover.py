@@ -55,9 +55,9 @@ def find_sources(inputs: Sequence[Path], avoid: Path) -> Found:
             search.file(path, path.parent, None, found)
         else:
             raise UsageError(
-                f"there is no {printable(path)}",
-                "folders or files of sound",
-                "name them: `seqgen preprocess FOLDER`; `seqgen download` fetches some into data/raw.",
+                f"The input {printable(path)} does not exist.",
+                "Folders or files of sound.",
+                "Name them: `seqgen preprocess FOLDER`; `seqgen download` fetches some into data/raw.",
             )
     for count, what in ((search.hidden, "hidden"), (search.other, "no sound by name and content")):
         if count:

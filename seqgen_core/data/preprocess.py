@@ -81,21 +81,21 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
     progress = progress or Silent()
     out = settings.out
     if any(Path(path).absolute() == out.absolute() for path in settings.inputs):
-        raise UsageError(f"{out} is input and output at once", hint="choose another folder with --out.")
+        raise UsageError(f"{out} is input and output at once.", hint="Choose another folder with --out.")
     found = find_sources(settings.inputs, avoid=out)
     if not found.files:
         names = ", ".join(str(path) for path in settings.inputs)
         raise SeqgenError(
-            f"there is no sound in {names}" + "".join(f"; {note}" for note in found.notes),
-            "files such as wav, flac, ogg, opus, mp3, m4a or webm",
-            "name the folder that holds them: `seqgen preprocess FOLDER`; `seqgen download` fetches some.",
+            f"There is no sound in {names}" + "".join(f"; {note}" for note in found.notes) + ".",
+            "Files such as wav, flac, ogg, opus, mp3, m4a or webm.",
+            "Name the folder that holds them: `seqgen preprocess FOLDER`; `seqgen download` fetches some.",
         )
     fingerprint = _fingerprint(settings, found)
     with lock(out / LOCK) as held:
         if not held:
             raise SeqgenError(
-                f"another process is preparing data in {out}",
-                hint="wait for it, or choose another folder with --out.",
+                f"Another process is preparing data in {out}.",
+                hint="Wait for it, or choose another folder with --out.",
             )
         before = _standing(out)
         if before is not None and before.fingerprint == fingerprint:
@@ -126,8 +126,8 @@ def _prepare_all(settings: PreprocessSettings, found: Found, fingerprint: str, p
         shown = "; ".join(f"{r.origin}: {r.reason}" for r in rejected[:5])
         more = f"; and {len(rejected) - 5} more" if len(rejected) > 5 else ""
         raise SeqgenError(
-            f"none of {len(rejected)} files could be used: {shown}{more}",
-            "at least one file of sound that decodes",
+            f"None of {len(rejected)} files could be used: {shown}{more}.",
+            "At least one file of sound that decodes.",
         )
     lasting = all(prepared.lasting for prepared, _ in results)
     manifest = _store(settings, found, used, rejected, gain, fingerprint if lasting else "", progress)

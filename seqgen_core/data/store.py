@@ -119,10 +119,10 @@ class PreparedData:
         for shard, size in needed.items():
             file = path / shard
             if not file.is_file():
-                raise SeqgenError(f"{file} is missing; {path / MANIFEST} names it", hint=_again(path))
+                raise SeqgenError(f"{file} is missing; {path / MANIFEST} names it.", hint=_again(path))
             if file.stat().st_size < size:
                 raise SeqgenError(
-                    f"{file} has {file.stat().st_size} bytes; {path / MANIFEST} needs {size}", hint=_again(path)
+                    f"{file} has {file.stat().st_size} bytes; {path / MANIFEST} needs {size}.", hint=_again(path)
                 )
         return data
 
@@ -146,7 +146,7 @@ class PreparedData:
         for item in self.manifest.items:
             if hashlib.sha256(self.tokens(item).data).hexdigest() != item.sha256:
                 raise SeqgenError(
-                    f"the tokens of {item.origin} in {self.path / item.shard} are not what was written there",
+                    f"the tokens of {item.origin} in {self.path / item.shard} are not what was written there.",
                     hint=_again(self.path),
                 )
 
@@ -160,25 +160,25 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SeqgenError(f"there is no prepared data in {path}: {file} does not exist", hint=_again(path)) from None
+        raise SeqgenError(f"There is no prepared data in {path}: {file} does not exist.", hint=_again(path)) from None
     except (OSError, UnicodeDecodeError) as problem:
-        raise SeqgenError(f"{file} cannot be read: {problem}", hint=_again(path)) from None
+        raise SeqgenError(f"{file} cannot be read: {problem}.", hint=_again(path)) from None
     try:
         version = json.loads(text)["version"]
     except (ValueError, KeyError, TypeError):
-        raise SeqgenError(f"{file} is not a manifest of prepared data", hint=_again(path)) from None
+        raise SeqgenError(f"{file} is not a manifest of prepared data.", hint=_again(path)) from None
     if version != VERSION:
-        raise SeqgenError(f"{file} has version {version}", f"version {VERSION}", _again(path))
+        raise SeqgenError(f"{file} has version {version}.", f"Version {VERSION}.", _again(path))
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SeqgenError(f"{file} is damaged at {place}: {first['msg']}", hint=_again(path)) from None
+        raise SeqgenError(f"{file} is damaged at {place}: {first['msg']}.", hint=_again(path)) from None
 
 
 def _again(path: Path) -> str:
-    return f"prepare it with `seqgen preprocess … --out {path}`."
+    return f"Prepare it with `seqgen preprocess … --out {path}`."
 
 
 class PreparedWriter:
@@ -223,7 +223,7 @@ class PreparedWriter:
             block = np.asarray(tokens[start : start + 2**22])
             if block.min() < 0 or block.max() >= self.codec.levels:
                 outside = block.max() if block.max() >= self.codec.levels else block.min()
-                raise SeqgenError(f"token {outside} of {origin} does not exist with {self.codec.levels} levels")
+                raise SeqgenError(f"token {outside} of {origin} does not exist with {self.codec.levels} levels.")
             data = np.ascontiguousarray(block, dtype=self.dtype).tobytes()
             digest.update(data)
             self._stream.write(data)

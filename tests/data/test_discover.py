@@ -78,7 +78,7 @@ def test_a_file_named_twice_is_taken_once(tmp_path):
 
 
 def test_a_missing_input_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match=r"there is no .*nowhere"):
+    with pytest.raises(UsageError, match=r"The input .*nowhere does not exist"):
         found_in(tmp_path / "nowhere")
 
 

@@ -200,7 +200,7 @@ def test_two_runs_on_one_output_are_kept_apart(tmp_path):
     raw = fill(tmp_path / "raw", 3)
     with lock(tmp_path / "out" / ".lock") as held:
         assert held
-        with pytest.raises(SeqgenError, match="another process is preparing data"):
+        with pytest.raises(SeqgenError, match="Another process is preparing data"):
             prepare(raw, tmp_path / "out")
 
 
@@ -300,7 +300,7 @@ def test_nothing_usable_names_the_reasons(tmp_path):
         (tmp_path / "raw").mkdir(exist_ok=True)
         (tmp_path / "raw" / name).write_bytes(b"")
     with pytest.raises(
-        SeqgenError, match=r"none of 2 files could be used: .*a\.wav: it is empty .*b\.mp3: it is empty"
+        SeqgenError, match=r"None of 2 files could be used: .*a\.wav: it is empty .*b\.mp3: it is empty"
     ):
         prepare(tmp_path / "raw", tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
@@ -309,7 +309,7 @@ def test_nothing_usable_names_the_reasons(tmp_path):
 def test_no_sound_at_all_says_what_is_taken(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "notes.txt").write_text("x")
-    with pytest.raises(SeqgenError, match=r"there is no sound in .*raw; 1 file is no sound") as caught:
+    with pytest.raises(SeqgenError, match=r"There is no sound in .*raw; 1 file is no sound") as caught:
         prepare(tmp_path / "raw", tmp_path / "out")
     assert "seqgen download" in caught.value.hint
     assert not (tmp_path / "out").exists()
