@@ -1,0 +1,333 @@
+"""The training loop: it learns, it validates, it ends where it should, and it fails without harm."""
+
+import errno
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY_MODELS, make_data, make_run
+
+from seqgen_core import runs
+from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.progress import Silent
+from seqgen_core.runs import RunFolder
+from seqgen_core.training import loop
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.said, self.updates = [], []
+
+    def update(self, done, **figures):
+        self.updates.append((done, figures))
+
+    def say(self, line):
+        self.said.append(line)
+
+
+def lines(run, kind):
+    return [line for line in run.metrics() if line["kind"] == kind]
+
+
+@pytest.mark.parametrize("model", TINY_MODELS)
+def test_loss_falls_below_the_order0_entropy(tmp_path, tiny_data, model):
+    run = make_run(tmp_path / "run", tiny_data, model, steps=60, validate_every=60, ema=0.5, log_every=5)
+    report = loop.train(run, tiny_data)
+    bits = [line["bits"] for line in lines(run, "train")]
+    assert bits[-1] < bits[0] - 0.5
+    assert report.best_bits < run.settings.data.order0_bits
+    assert report.best_bits == report.valid_bits
+    assert lines(run, "valid")[-1]["bits"] == pytest.approx(report.best_bits, rel=1e-5)
+    assert report.tokens == sum(
+        loop.Windows(
+            tiny_data,
+            tiny_data.items("train"),
+            window=32,
+            context=run.model()[0].receptive_field - 1,
+            batch_size=3,
+            seed=0,
+        )
+        .batch(step)
+        .scored
+        for step in range(60)
+    )
+
+
+def test_validation_is_of_the_averaged_weights_over_whole_recordings(tmp_path, tiny_data):
+    from seqgen_core.models.scoring import score_streams
+
+    run = make_run(tmp_path / "run", tiny_data, steps=8, ema=0.9)
+    report = loop.train(run, tiny_data)
+    model, step = run.model("last")
+    assert step == 8
+    scores = score_streams(model, [tiny_data.tokens(item) for item in tiny_data.items("valid")])
+    assert sum(score.tokens for score in scores) == 300 + 2 - 2
+    assert sum(score.bits for score in scores) / 300 == pytest.approx(report.valid_bits, rel=1e-6)
+    plain, _ = run.model("last", ema=False)
+    assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+
+
+def test_epochs_end_a_run(tmp_path, tiny_data):
+    run = make_run(tmp_path / "run", tiny_data, steps=None, epochs=0.5)
+    windows = loop.Windows(
+        tiny_data,
+        tiny_data.items("train"),
+        window=32,
+        context=run.settings.model.features * 0
+        + loop.models.build(run.settings.model, run.settings.tokens).receptive_field
+        - 1,
+        batch_size=3,
+        seed=0,
+    )
+    assert loop.train(run, tiny_data).step == math.ceil(0.5 * windows.steps_per_epoch)
+
+
+def test_time_ends_a_run_and_counts_earlier_sittings(tmp_path, tiny_data, monkeypatch):
+    clock = [0.0]
+
+    class Clock:
+        @staticmethod
+        def monotonic():
+            clock[0] += 0.5
+            return clock[0]
+
+    monkeypatch.setattr(loop, "time", Clock)
+    run = make_run(tmp_path / "run", tiny_data, steps=None, max_time=20.0, validate_every=1000, schedule="linear")
+    report = loop.train(run, tiny_data)
+    assert report.status == "finished"
+    assert 20 <= report.seconds < 25
+    assert run.account("last")["elapsed"] >= 20
+    rates = [line["learning_rate"] for line in lines(run, "train")]
+    assert rates[-1] < rates[0]  # the schedule runs over the time
+    assert loop.train(RunFolder.open(run.path), tiny_data).step == report.step
+
+
+def test_patience_stops_early_and_best_stays(tmp_path, tiny_data):
+    run = make_run(tmp_path / "run", tiny_data, steps=400, validate_every=1, patience=3, learning_rate=0.9, ema=0.0)
+    report = loop.train(run, tiny_data)
+    assert report.status == "finished"
+    assert "stopped early" in report.reason
+    assert report.step == report.best_step + 3
+    assert run.steps() == [report.best_step, report.step]
+    assert run.choose("best") == report.best_step
+    assert run.choose("last") == report.step
+    by_step = {line["step"]: line["bits"] for line in lines(run, "valid")}
+    assert min(by_step, key=by_step.__getitem__) == report.best_step
+
+
+@pytest.mark.parametrize("lengths", [{"train": (300,)}, {"train": (300,), "valid": (1,)}])
+def test_without_validation_the_best_is_the_last(tmp_path, lengths):
+    data = make_data(tmp_path / "prepared", lengths=lengths)
+    run = make_run(tmp_path / "run", data, steps=6, validate_every=2)
+    report = loop.train(run, data)
+    assert (report.valid_bits, report.best_bits, report.best_step) == (None, None, None)
+    assert run.choose("best") == run.choose("last") == 6
+    assert not lines(run, "valid")
+
+
+@pytest.mark.parametrize("train", [(5, 2, 3), (2,), (40,)])
+def test_recordings_shorter_than_the_window(tmp_path, train):
+    data = make_data(tmp_path / "prepared", lengths={"train": train, "valid": (2,)})
+    run = make_run(tmp_path / "run", data, "wavenet", steps=4, window=64)
+    report = loop.train(run, data)
+    assert report.step == 4
+    assert report.valid_bits > 0
+
+
+def test_nothing_to_train_on(tmp_path):
+    data = make_data(tmp_path / "prepared", lengths={"train": (1, 1), "test": (100,)})
+    with pytest.raises(SeqgenError, match="holds no recording to train on"):
+        loop.train(make_run(tmp_path / "run", data), data)
+
+
+def test_labels_reach_the_model(tmp_path):
+    data = make_data(tmp_path / "prepared", labels=2)
+    run = make_run(tmp_path / "run", data, "wavenet", steps=4)
+    loop.train(run, data)
+    before = loop.models.build(run.settings.model, run.settings.tokens)
+    torch.manual_seed(0)
+    before = loop.models.build(run.settings.model, run.settings.tokens)
+    changed = [
+        name
+        for (name, old), new in zip(before.named_parameters(), run.model(ema=False)[0].parameters(), strict=True)
+        if not torch.equal(old, new)
+    ]
+    assert len(changed) == len(list(before.parameters()))
+
+
+def test_context_zero_trains(tmp_path, tiny_data):
+    assert loop.train(make_run(tmp_path / "run", tiny_data, steps=3, context=0), tiny_data).step == 3
+
+
+def test_bf16_trains_with_weights_in_fp32(tmp_path, tiny_data):
+    run = make_run(tmp_path / "run", tiny_data, steps=3, precision="bf16")
+    loop.train(run, tiny_data)
+    assert {value.dtype for value in run.load("last").model.values()} == {torch.float32}
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, tiny_data, monkeypatch):
+    run = make_run(tmp_path / "run", tiny_data, steps=20)
+    bits, calls = loop.batch_bits, []
+
+    def planted(*arguments):
+        calls.append(1)
+        return bits(*arguments) * (math.nan if len(calls) == 7 else 1.0)
+
+    monkeypatch.setattr(loop, "batch_bits", planted)
+    with pytest.raises(SeqgenError, match="no number any more at step 7") as caught:
+        loop.train(run, tiny_data)
+    assert "learning_rate" in caught.value.hint
+    assert "step 4" in caught.value.hint
+    assert run.status["status"] == "failed"
+    assert "step 7" in run.status["reason"]
+    assert run.steps() == [4]
+    assert all(torch.isfinite(value).all() for value in run.load("last").model.values())
+    monkeypatch.setattr(loop, "batch_bits", bits)
+    assert loop.train(RunFolder.open(run.path), tiny_data).step == 20
+
+
+def test_weights_that_are_no_numbers_never_become_a_checkpoint(tmp_path, tiny_data, monkeypatch):
+    run = make_run(tmp_path / "run", tiny_data, steps=20)
+    step = loop.gradient_step
+
+    def planted(model, optimizer, bits, clip):
+        figures = step(model, optimizer, bits, clip)
+        if len(told.updates) == 7:  # the eighth step, just before a validation
+            with torch.no_grad():
+                next(model.parameters()).view(-1)[0] = math.inf
+        return figures
+
+    told = Told()
+    monkeypatch.setattr(loop, "gradient_step", planted)
+    with pytest.raises(SeqgenError, match="no numbers any more after step 8"):
+        loop.train(run, tiny_data, told)
+    assert run.steps() == [4]
+    assert all(math.isfinite(line["bits"]) for line in lines(run, "valid"))
+    run.load("last")
+
+
+def test_too_little_memory_says_what_to_lower(tmp_path, tiny_data, monkeypatch):
+    def allocate(*arguments):
+        raise RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
+        )
+
+    monkeypatch.setattr(loop, "batch_bits", allocate)
+    with pytest.raises(SeqgenError, match="memory is used up") as caught:
+        loop.train(make_run(tmp_path / "run", tiny_data), tiny_data)
+    assert "train.batch_size" in caught.value.hint
+
+
+def test_a_full_disk_keeps_the_checkpoints_that_were_there(tmp_path, tiny_data, monkeypatch):
+    run = make_run(tmp_path / "run", tiny_data, steps=8)
+    save, calls = runs.save_file, []
+
+    def full(tensors, path):
+        calls.append(path)
+        if len(calls) == 5:  # the second file of the second checkpoint
+            path.write_bytes(b"half")
+            raise runs.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        save(tensors, path)
+
+    monkeypatch.setattr(runs, "save_file", full)
+    with pytest.raises(OSError, match="step-8") as caught:
+        loop.train(run, tiny_data)
+    assert caught.value.errno == errno.ENOSPC
+    assert run.steps() == [4]
+    assert not list(run.path.rglob(".tmp-*"))
+    assert run.status["status"] == "failed"
+    monkeypatch.setattr(runs, "save_file", save)
+    assert loop.train(RunFolder.open(run.path), tiny_data).step == 8
+
+
+def test_another_model_s_checkpoint_is_refused(tmp_path, tiny_data):
+    run = make_run(tmp_path / "run", tiny_data)
+    loop.train(run, tiny_data)
+    run.replace_settings(
+        run.settings.model_copy(update={"model": run.settings.model.model_copy(update={"features": 7})})
+    )
+    with pytest.raises(SeqgenError, match="does not hold the weights"):
+        loop.train(RunFolder.open(run.path), tiny_data)
+
+
+def test_a_device_that_is_not_there(tmp_path, tiny_data, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="no device 'cuda'"):
+        loop.train(make_run(tmp_path / "run", tiny_data, device="cuda"), tiny_data)
+
+
+def test_progress_tells_bits_speed_and_validations(tmp_path, tiny_data):
+    told = Told()
+    loop.train(make_run(tmp_path / "run", tiny_data), tiny_data, told)
+    assert [done for done, _ in told.updates] == list(range(1, 9))
+    assert told.updates[-1][1].keys() == {"bits", "tokens/s", "held-out bits"}
+    assert len(told.said) == 2
+    assert told.said[0].startswith("step 4: held-out ")
+
+
+def test_metrics_have_the_figures(tmp_path, tiny_data):
+    run = make_run(tmp_path / "run", tiny_data, warmup_steps=4)
+    loop.train(run, tiny_data)
+    train = lines(run, "train")
+    assert [line["step"] for line in train] == [2, 4, 6, 8]
+    assert all(
+        line.keys() == {"step", "kind", "bits", "gradient_norm", "learning_rate", "tokens_per_second", "elapsed"}
+        for line in train
+    )
+    assert [line["learning_rate"] for line in train] == pytest.approx([0.005, 0.01, 0.01, 0.01])
+    assert [line["step"] for line in lines(run, "valid")] == [4, 8]
+    assert 0 <= lines(run, "valid")[0]["accuracy"] <= 1
+
+
+def test_validation_keeps_to_its_budget_with_whole_recordings():
+    from types import SimpleNamespace
+
+    items = [SimpleNamespace(length=length) for length in (100, 1, 100, 100, 100)]
+    usable = [item for item in items if item.length > 1]
+    assert loop._within_budget(items, 0) == usable
+    assert loop._within_budget(items, 400) == usable
+    assert loop._within_budget(items, 200) == usable[::2]
+    assert loop._within_budget(items, 1) == usable[:1]
+
+
+def test_tensorboard_reads_back(tmp_path, tiny_data):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = make_run(tmp_path / "run", tiny_data, tensorboard=True, stats=True, sample_count=1, steps=4, ema=0.9)
+    tone = np.sin(np.arange(200, dtype=np.float32) / 5)
+    loop.train(run, tiny_data, draw_samples=lambda model, step: [("sample-0", tone, 1000)])
+    events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"scalars": 0, "audio": 0, "histograms": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/bits", "train/learning_rate", "train/gradient_norm", "valid/bits", "valid/accuracy"} <= set(
+        tags["scalars"]
+    )
+    assert [event.step for event in events.Scalars("train/bits")] == [2, 4]
+    logged = [line["bits"] for line in lines(run, "train")]
+    assert [event.value for event in events.Scalars("train/bits")] == pytest.approx(logged, rel=1e-4)
+    (sound,) = events.Audio("sample-0")
+    assert sound.sample_rate == 1000
+    assert sound.encoded_audio_string.startswith(b"RIFF")
+    names = [name for name, _ in run.model()[0].named_parameters()]
+    assert set(tags["histograms"]) == {f"{sort}/{name}" for name in names for sort in ("weight", "gradient")}
+    (stats,) = lines(run, "stats")
+    assert stats["norms"].keys() == set(tags["histograms"])
+    assert all(norm >= 0 for norm in stats["norms"].values())
+
+
+def test_status_is_readable_at_every_end(tmp_path, tiny_data):
+    run = make_run(tmp_path / "run", tiny_data, steps=2)
+    assert run.status["status"] == "new"
+    seen = []
+
+    class Look(Silent):
+        def update(self, done, **figures):
+            seen.append(json.loads((run.path / "status.json").read_text())["status"])
+
+    loop.train(run, tiny_data, Look())
+    assert seen == ["running", "running"]
+    assert run.status["status"] == "finished"
