@@ -73,16 +73,8 @@ def test_validation_is_of_the_averaged_weights_over_whole_recordings(tmp_path, t
 
 def test_epochs_end_a_run(tmp_path, tiny_data):
     run = make_run(tmp_path / "run", tiny_data, steps=None, epochs=0.5)
-    windows = loop.Windows(
-        tiny_data,
-        tiny_data.items("train"),
-        window=32,
-        context=run.settings.model.features * 0
-        + loop.models.build(run.settings.model, run.settings.tokens).receptive_field
-        - 1,
-        batch_size=3,
-        seed=0,
-    )
+    reach = loop.models.build(run.settings.model, run.settings.tokens).receptive_field
+    windows = loop.Windows(tiny_data, tiny_data.items("train"), window=32, context=reach - 1, batch_size=3, seed=0)
     assert loop.train(run, tiny_data).step == math.ceil(0.5 * windows.steps_per_epoch)
 
 
@@ -148,8 +140,7 @@ def test_labels_reach_the_model(tmp_path):
     data = make_data(tmp_path / "prepared", labels=2)
     run = make_run(tmp_path / "run", data, "wavenet", steps=4)
     loop.train(run, data)
-    before = loop.models.build(run.settings.model, run.settings.tokens)
-    torch.manual_seed(0)
+    torch.manual_seed(run.settings.train.seed)
     before = loop.models.build(run.settings.model, run.settings.tokens)
     changed = [
         name
