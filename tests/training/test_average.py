@@ -43,7 +43,7 @@ def test_applied_inside_and_only_inside_the_block(model):
     for step in walk(model, 3):
         average.update(model, step)
     own = copy.deepcopy(model.state_dict())
-    with pytest.raises(KeyError), average.applied_to(model):
+    with pytest.raises(KeyError), average.applied_to(model):  # noqa: PT012
         for name, value in model.state_dict().items():
             assert torch.equal(value, average.weights[name])
         raise KeyError  # the own weights come back whatever happens

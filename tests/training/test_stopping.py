@@ -24,7 +24,7 @@ def test_the_first_signal_is_a_request_and_handlers_come_back(number, name):
 
 
 def test_a_second_ctrl_c_interrupts_at_once():
-    with pytest.raises(KeyboardInterrupt), StopSignals():
+    with pytest.raises(KeyboardInterrupt), StopSignals():  # noqa: PT012
         send(signal.SIGTERM)
         send(signal.SIGINT)
 
@@ -39,7 +39,7 @@ def test_a_second_sigterm_waits_for_the_checkpoint():
 def test_at_once_raises_inside_the_block_only():
     with StopSignals() as stop:
         reached = []
-        with pytest.raises(StopAsked), stop.at_once():
+        with pytest.raises(StopAsked), stop.at_once():  # noqa: PT012
             send(signal.SIGTERM)
             reached.append("after")
         assert not reached
