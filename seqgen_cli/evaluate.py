@@ -56,7 +56,10 @@ def evaluate(
         torch.set_num_threads(settings.threads)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=choose_device(settings.device))
     if label is not None and not ordinary:
-        raise UsageError(f"--label {label} is of sound files; the recordings of a split have their own labels.")
+        raise UsageError(
+            f"--label {label} is of sound files; the recordings of a split have their own labels.",
+            hint="Leave it out, or name sound files.",
+        )
     if ordinary:
         number = class_number(label, run)
         found = likelihood.file_recordings([Path(name) for name in ordinary], AudioCodec(run.settings.data.codec))

@@ -55,7 +55,9 @@ def class_number(label: str | None, run: "RunFolder") -> int | None:
     names = run.settings.data.label_names
     if not classes:
         if label is not None:
-            raise UsageError(f"{run.path} was trained without labels, so --label {label} means nothing to it.")
+            raise UsageError(
+                f"{run.path} was trained without labels, so --label {label} means nothing to it.", hint="Leave it out."
+            )
         return None
     known = ", ".join(names) or f"0 to {classes - 1}"
     if label is None:
@@ -64,4 +66,4 @@ def class_number(label: str | None, run: "RunFolder") -> int | None:
         return names.index(label)
     if label.isdecimal() and int(label) < classes:
         return int(label)
-    raise UsageError(f"There is no label {label!r} in {run.path}.", f"Labels: {known}.")
+    raise UsageError(f"There is no label {label!r} in {run.path}.", hint=f"Choose one of: {known}.")

@@ -33,9 +33,7 @@ def generate(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="[RUN]", help="Run folder (the newest without it), overrides.")
     ] = None,
-    conditional: Annotated[
-        bool | None, flag(GenerateSettings, "conditional", "--conditional/--unconditional")
-    ] = None,
+    conditional: Annotated[bool | None, flag(GenerateSettings, "conditional", "--conditional/--unconditional")] = None,
     prime: Annotated[Path | None, flag(GenerateSettings, "prime", metavar="FILE")] = None,
     prime_seconds: Annotated[str | None, flag(GenerateSettings, "prime_seconds", metavar="DURATION")] = None,
     split: Annotated[str | None, flag(GenerateSettings, "split")] = None,
@@ -62,7 +60,9 @@ def generate(
     """Draw clips from a trained run; everything but what to draw comes from the run itself."""
     ordinary, overrides = split_arguments(arguments)
     if len(ordinary) > 1:
-        raise UsageError(f"One run at a time; got {' '.join(ordinary)}.", "seqgen generate [RUN]")
+        raise UsageError(
+            f"One run at a time; got {' '.join(ordinary)}.", hint="The form is `seqgen generate [RUN] [KEY=VALUE…]`."
+        )
     flags = {
         "generate.conditional": conditional,
         "generate.prime": prime,
@@ -85,9 +85,14 @@ def generate(
     project = shared.project(["generate"], flags, overrides=overrides)
     settings = project.generate
     if settings.prime is not None and settings.conditional:
-        raise UsageError("--conditional draws excerpts from the data and --prime names a file; choose one of them.")
+        raise UsageError(
+            "--conditional draws excerpts from the data and --prime names a file.", hint="Leave one of them out."
+        )
     if stream and (settings.count != 1 or shared.screen.json_output or settings.out is not None):
-        raise UsageError("--stream writes one clip to stdout; --count, --json and --out do not go with it.")
+        raise UsageError(
+            "--stream writes one clip to stdout; --count, --json and --out do not go with it.",
+            hint="Leave them out, or leave --stream out.",
+        )
 
     import torch
 
@@ -100,7 +105,9 @@ def generate(
     torch_device = choose_device(settings.device)
     if settings.threads or torch_device.type == "cpu":
         # one clip's products are too small to share among threads
-        torch.set_num_threads(settings.threads or (1 if min(settings.count, settings.batch_size) == 1 else torch.get_num_threads()))
+        torch.set_num_threads(
+            settings.threads or (1 if min(settings.count, settings.batch_size) == 1 else torch.get_num_threads())
+        )
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device)
     codec = AudioCodec(run.settings.data.codec)
     tokens = settings.length if settings.length is not None else max(1, round(settings.seconds * codec.rate))
@@ -246,5 +253,7 @@ def _write(
             if part in ("clip", "joined")
         ],
     )
-    shared.screen.line(f"in {folder}, with {sheet.name}: {speed:,.0f} samples/s, real-time factor {speed / codec.rate:.3f}")
+    shared.screen.line(
+        f"in {folder}, with {sheet.name}: {speed:,.0f} samples/s, real-time factor {speed / codec.rate:.3f}"
+    )
     shared.screen.result({"out": folder, "sheet": sheet, **head, "clips": entries})

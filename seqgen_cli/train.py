@@ -49,7 +49,9 @@ def train(
     """Train a model on prepared data; Ctrl-C writes a checkpoint first, --resume goes on exactly where it stopped."""
     ordinary, overrides = split_arguments(arguments)
     if len(ordinary) > 1:
-        raise UsageError(f"One run at a time; got {' '.join(ordinary)}.", "seqgen train [RUN]")
+        raise UsageError(
+            f"One run at a time; got {' '.join(ordinary)}.", hint="The form is `seqgen train [RUN] [KEY=VALUE…]`."
+        )
     flags = {
         "model.kind": model,
         "train.data": data,

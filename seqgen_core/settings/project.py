@@ -137,16 +137,19 @@ def _read(file: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+        raise UsageError(
+            f"{path} is not valid TOML: {error}.",
+            hint="Mend that line; `seqgen init` in another folder shows how it should look.",
+        ) from error
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", hint="--config takes a settings file.") from error
 
 
 def _split_override(text: str) -> tuple[str, object]:
     name, separator, raw = text.partition("=")
     name = name.strip()
     if not separator or not name:
-        raise UsageError(f"{text!r} is no setting.", "A setting is written key=value, such as train.steps=1000.")
+        raise UsageError(f"{text!r} is no setting.", hint="A setting is written key=value, such as train.steps=1000.")
     return name, parse_value(raw.strip())
 
 
@@ -168,7 +171,9 @@ def _chosen_kind(
     kind = flags.get("model.kind", kind)
     if not isinstance(kind, str) or kind not in MODEL_KINDS:
         raise UsageError(
-            f"There is no model {kind!r}{nearest(str(kind), MODEL_KINDS)}.", f"Models: {', '.join(MODEL_KINDS)}."
+            f"There is no model {kind!r}{nearest(str(kind), MODEL_KINDS)}.",
+            f"Models: {', '.join(MODEL_KINDS)}.",
+            "Name one by --model NAME, model.kind=NAME or kind in [model].",
         )
     return kind
 
@@ -190,7 +195,10 @@ def _assign(tables: dict[str, Any], path: str, value: object) -> None:
     for parent in parents:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
-            raise UsageError(f"{path} cannot be set: {parent} is no table.")
+            raise UsageError(
+                f"{path} cannot be set: {parent} is no table.",
+                hint="A setting is named table.name, such as train.steps.",
+            )
     table[last] = value
 
 
