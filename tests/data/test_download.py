@@ -114,6 +114,13 @@ def test_a_body_cut_once_comes_whole_the_second_time(server: Loopback, tmp_path:
     assert_in_order(tmp_path)
 
 
+def test_a_body_cut_at_its_source_is_not_fetched_over_and_over(server: Loopback, tmp_path: Path) -> None:
+    url = server.route("/x.wav", serve(LONG[:70000]))
+    source = only(fetch(tmp_path, url, retries=9))
+    assert str(source.reason).endswith("at its source too")
+    assert server.asked["/x.wav"] == 4  # twice a look and a body
+
+
 @pytest.mark.parametrize("claimed", [len(LONG) // 2, len(LONG) + 1000])
 def test_a_lying_content_length_is_caught(server: Loopback, tmp_path: Path, claimed: int) -> None:
     url = server.route("/x.wav", lambda request, count: answer(request, 200, LONG, "audio/wav", length=claimed))
@@ -211,6 +218,12 @@ def test_a_stale_partial_file_never_ends_up_inside(
     if fingerprint and not honest and "etag" not in fingerprint:
         fingerprint = {**fingerprint, "length": 5}
     leave_partial(tmp_path, url, b"\x22" * 60000, fingerprint)
+    assert (tmp_path / str(only(fetch(tmp_path, url)).file)).read_bytes() == LONG
+
+
+def test_a_partial_file_without_validators_is_begun_anew(server: Loopback, tmp_path: Path) -> None:
+    url = server.route("/x.wav", serve(LONG, etag=None))
+    leave_partial(tmp_path, url, LONG[:50] + b"\x22" * 60000, {"length": len(LONG)})
     assert (tmp_path / str(only(fetch(tmp_path, url)).file)).read_bytes() == LONG
 
 
