@@ -15,6 +15,7 @@ from seqgen_core.settings.generate import GenerateSettings
 if TYPE_CHECKING:
     from seqgen_core.audio.codec import AudioCodec
     from seqgen_core.generation.clips import Prime
+    from seqgen_core.generation.stream import Filters
     from seqgen_core.models.base import CausalModel
     from seqgen_core.runs import RunFolder
 
@@ -187,7 +188,7 @@ def _stream(
             block.clear()
 
 
-def filters_of(settings: GenerateSettings):  # noqa: ANN201 - importing its type would import torch
+def filters_of(settings: GenerateSettings) -> "Filters":
     """The sampling filters that the settings ask for."""
     from seqgen_core.generation.stream import Filters
 

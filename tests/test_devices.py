@@ -1,0 +1,60 @@
+"""Devices that are there or not, and memory that runs out in words."""
+
+import pytest
+import torch
+
+from seqgen_core.devices import choose_device, memory_guard
+from seqgen_core.errors import SeqgenError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(False, False, "cpu"), (True, False, "cuda"), (True, True, "cuda"), (False, True, "mps")],
+)
+def test_auto_takes_the_quickest_there_is(monkeypatch, cuda, mps, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto").type == chosen
+    assert choose_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_there(monkeypatch, name):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=f"no device '{name}'") as caught:
+        choose_device(name)
+    assert "--device auto" in caught.value.hint
+
+
+def test_one_gpu_is_not_two(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choose_device("cuda:0").index == 0
+    with pytest.raises(UsageError, match="cuda:1"):
+        choose_device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("MPS backend out of memory"),
+        MemoryError(),
+    ],
+)
+def test_memory_in_words(error):
+    with pytest.raises(SeqgenError, match="memory is used up") as caught, memory_guard("Do less."):
+        raise error
+    assert caught.value.hint == "Do less."
+
+
+def test_a_real_allocation_that_fails():
+    with pytest.raises(SeqgenError, match="memory is used up"), memory_guard("Do less."):
+        torch.empty(2**60)
+
+
+def test_other_faults_pass_through():
+    with pytest.raises(RuntimeError, match="^size mismatch$"), memory_guard("Do less."):
+        raise RuntimeError("size mismatch")
