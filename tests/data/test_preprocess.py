@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from seqgen_core.data.preprocess import PreprocessReport, preprocess
 from seqgen_core.data.store import SPLITS, PreparedData
 from seqgen_core.data.workers import Crashed, Done
 from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.progress import Silent
 from seqgen_core.settings.preprocess import PreprocessSettings
 
 RATE = 8000
@@ -28,10 +30,15 @@ def fill(folder: Path, count: int, seconds: float = 0.3) -> Path:
     return folder
 
 
-def prepare(raw: Path, out: Path, jobs: int = 1, **settings) -> PreprocessReport:
-    return preprocess(
-        PreprocessSettings(inputs=(raw,), out=out, rate=settings.pop("rate", RATE), jobs=jobs, **settings)
-    )
+def prepare(raw: Path, out: Path, jobs: int = 1, rate: int = RATE, **settings: Any) -> PreprocessReport:
+    return preprocess(PreprocessSettings(inputs=(raw,), out=out, rate=rate, jobs=jobs, **settings))
+
+
+class Failing(Silent):
+    """A listener that fails as soon as work begins."""
+
+    def begin(self, task: str, total: float | None, unit: str) -> None:
+        raise ZeroDivisionError
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
@@ -154,10 +161,18 @@ def test_interrupted_work_is_not_done_again(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         prepare(raw, tmp_path / "out")
     assert done == ["00.wav", "01.wav", "02.wav", "03.wav"]
+    damaged = min((tmp_path / "out" / ".work").glob("*.tokens"))  # as after a loss of power
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (tmp_path / "out" / "tokens-deadbeef-00000.bin").write_bytes(b"left by a killed build")
     done.clear()
+    with pytest.raises(ZeroDivisionError):
+        preprocess(PreprocessSettings(inputs=(raw,), out=tmp_path / "out", rate=RATE, jobs=1), Failing())
+    assert not list((tmp_path / "out").glob("*.bin"))
     prepare(raw, tmp_path / "out")
-    assert done == ["04.wav", "05.wav"]
+    assert len(done) == 3
+    assert done[1:] == ["04.wav", "05.wav"]
     PreparedData.open(tmp_path / "out").verify()
+    assert len(list((tmp_path / "out").glob("*.bin"))) == 1
 
 
 def test_a_file_that_a_decoder_chokes_on_is_tried_again_next_time(tmp_path, monkeypatch):
