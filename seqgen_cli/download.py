@@ -10,6 +10,7 @@ import typer
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
 from seqgen_cli.screen import Screen
+from seqgen_core.errors import SeqgenError
 from seqgen_core.settings.download import DownloadSettings
 
 if TYPE_CHECKING:
@@ -79,7 +80,11 @@ def download(
     report = stage.download(settings, shared.screen)
     _show(shared.screen, report)
     if not report.is_success:
-        raise typer.Exit(1)
+        source = report.outcomes[0].source
+        raise SeqgenError(
+            f"Nothing was fetched: all {len(report.outcomes)} failed, the first because {source.reason}.",
+            hint=source.next_step or "",
+        )
 
 
 def _only_what_is_asked(

@@ -66,9 +66,13 @@ def test_table_totals_and_exit_code(site: str) -> None:
 
 
 def test_nothing_fetched_is_exit_1(site: str) -> None:
-    code, out, _ = run(f"{site}/none.wav")
+    code, out, err = run(f"{site}/none.wav")
     assert code == 1
     assert "0 fetched" in out
+    assert "error: Nothing was fetched" in err
+    code, out, err = run(f"{site}/none.wav", "-q")
+    assert (code, out) == (1, "")
+    assert "there is nothing at this address (404)" in err
 
 
 def test_nothing_asked_for_is_exit_2(site: str) -> None:
