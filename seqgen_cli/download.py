@@ -79,6 +79,8 @@ def download(
 
     report = stage.download(settings, shared.screen)
     _show(shared.screen, report)
+    if not report.outcomes:
+        raise SeqgenError("Nothing was fetched: the lists name nothing but themselves.")
     if not report.is_success:
         source = report.outcomes[0].source
         raise SeqgenError(

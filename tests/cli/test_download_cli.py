@@ -75,6 +75,13 @@ def test_nothing_fetched_is_exit_1(site: str) -> None:
     assert "there is nothing at this address (404)" in err
 
 
+def test_a_list_of_nothing_but_itself_is_exit_1(site: str, tmp_path: Path) -> None:
+    (tmp_path / "site" / "loop.m3u").write_text("loop.m3u\n")
+    code, _, err = run(f"{site}/loop.m3u")
+    assert code == 1
+    assert "name nothing but themselves" in err
+
+
 def test_nothing_asked_for_is_exit_2(site: str) -> None:
     code, _, err = run()
     assert code == 2
