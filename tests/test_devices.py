@@ -56,5 +56,5 @@ def test_a_real_allocation_that_fails():
 
 
 def test_other_faults_pass_through():
-    with pytest.raises(RuntimeError, match="^size mismatch$"), memory_guard("Do less."):
+    with pytest.raises(RuntimeError, match=r"^size mismatch$"), memory_guard("Do less."):
         raise RuntimeError("size mismatch")

@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old(tmp_path, monkeypat
         return rename(self, other)
 
     monkeypatch.setattr(type(target), "rename", refuse)
-    with pytest.raises(OSError, match="Input/output"), atomic_directory(target) as inside:  # noqa: PT012
+    with pytest.raises(OSError, match="Input/output"), atomic_directory(target) as inside:
         (inside / "new").touch()
     assert (target / "old").exists()
     assert list(tmp_path.iterdir()) == [target]
