@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqgen_core.settings.tokens import TokenSpec
+
 NOTHING = -1
 """Code, in kept tokens, of a time before the first token."""
 
@@ -43,19 +45,45 @@ def convolve(conv: nn.Conv1d, window: Tensor) -> Tensor:
     return conv(window)
 
 
+@torch.no_grad()
+def begin_smooth(weight: Tensor, std: float) -> None:
+    """Fill weight (V, …) with smooth random functions of the code, of the given standard deviation.
+
+    Near codes begin with near rows, so that what is learned of one amplitude serves its neighbours from the first step.
+    The functions are sums of random cosines (Rahimi and Recht 2007, "Random features for large-scale kernel machines").
+    """
+    values, columns, cosines = weight.shape[0], weight[0].numel(), 64
+    place = torch.linspace(-1, 1, values)
+    frequencies = 3 * torch.randn(cosines)  # radians; about one turn over all codes
+    waves = math.sqrt(2) * torch.cos(place[:, None] * frequencies + 2 * math.pi * torch.rand(cosines))  # (V, cosines)
+    mixed = waves @ torch.randn(cosines, columns) / math.sqrt(cosines)  # (V, columns), variance 1
+    weight.copy_(std * mixed.view_as(weight))
+
+
+def begin_output(output: nn.Conv1d, ordered: bool) -> None:
+    """Smooth rows for ordered codes, as wide as torch's own draw; otherwise torch's own draw stands."""
+    if ordered:
+        begin_smooth(output.weight, 1 / math.sqrt(3 * output.in_channels))
+
+
 class TokenConv(nn.Module):
     """Convolution of K taps over one-hot tokens, as sums of looked-up rows: codes (B, K - 1 + T) -> (B, C, T).
 
     weight (K * V, C): the rows of the oldest tap come first. A code NOTHING adds nothing.
     """
 
-    def __init__(self, values: int, channels: int, taps: int, bias: bool = True) -> None:
+    def __init__(self, tokens: TokenSpec, channels: int, taps: int, bias: bool = True) -> None:
         super().__init__()
-        self.values, self.taps = values, taps
+        self.values, self.taps = tokens.values, taps
+        values = tokens.values
         self.weight = nn.Parameter(torch.empty(taps * values, channels))
         self.bias = nn.Parameter(torch.empty(channels)) if bias else None
         # One row per tap is heard at a time: unit variance of their sum.
-        nn.init.normal_(self.weight, std=1 / math.sqrt(taps))
+        if tokens.ordered:
+            for rows in self.weight.split(values):
+                begin_smooth(rows, 1 / math.sqrt(taps))
+        else:
+            nn.init.normal_(self.weight, std=1 / math.sqrt(taps))
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 

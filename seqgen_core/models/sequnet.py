@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import NOTHING, TokenConv, gated, kept, preceded
+from seqgen_core.models.blocks import NOTHING, TokenConv, begin_output, gated, kept, preceded
 from seqgen_core.models.sequnet_plan import BlockPlan, plan_ticks
 from seqgen_core.settings.model import SequnetSettings
 from seqgen_core.settings.tokens import TokenSpec
@@ -35,11 +35,12 @@ class Sequnet(CausalModel):
         self.settings = settings
         channels, taps, depth, slower = settings.features, settings.kernel_size, settings.depth, settings.levels - 1
         self.period = 2**slower
-        self.input = TokenConv(tokens.values, channels, taps)
+        self.input = TokenConv(tokens, channels, taps)
         self.down = nn.ModuleList(_Down(channels, taps, depth) for _ in range(slower))  # fastest first
         self.bottleneck = nn.ModuleList(_Residual(channels, channels, taps) for _ in range(depth))
         self.up = nn.ModuleList(_Up(channels, taps, depth) for _ in range(slower))  # fastest first
         self.output = nn.Conv1d(channels, self.head.size, 1)
+        begin_output(self.output, tokens.ordered)
         self.receptive_field = self.layer_table()[-1].receptive_field
 
     def initial_state(self, batch: int) -> list[Tensor]:

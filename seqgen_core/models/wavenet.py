@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import TokenConv, convolve, gated, kept, preceded
+from seqgen_core.models.blocks import TokenConv, begin_output, begin_smooth, convolve, gated, kept, preceded
 from seqgen_core.settings.model import WaveNetSettings
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -31,15 +31,18 @@ class WaveNet(CausalModel):
         count = settings.stacks * settings.layers
         dilations = [2 ** (index % settings.layers) for index in range(count)]  # tokens between taps
         if settings.input == "one-hot":
-            self.input = TokenConv(tokens.values, channels, taps=1, bias=settings.bias)
+            self.input = TokenConv(tokens, channels, taps=1, bias=settings.bias)
         else:
             self.input = nn.Embedding(tokens.values, channels)
+            if tokens.ordered:
+                begin_smooth(self.input.weight, 1.0)
         self.layers = nn.ModuleList(
             Layer(settings, dilation, final=index == count - 1) for index, dilation in enumerate(dilations)
         )
         width = settings.output_channels or skips
         self.mix = nn.Conv1d(skips, width, 1)
         self.output = nn.Conv1d(width, self.head.size, 1)
+        begin_output(self.output, tokens.ordered)
         self.receptive_field = 1 + sum(layer.past for layer in self._each_layer())
 
     def initial_state(self, batch: int) -> list[Tensor]:

@@ -25,4 +25,4 @@ class AudioCodecSettings(Settings):
     @property
     def tokens(self) -> TokenSpec:
         """What one token of this codec is."""
-        return CategoricalTokens(values=self.levels)
+        return CategoricalTokens(values=self.levels, ordered=True)

@@ -15,6 +15,8 @@ class CategoricalTokens(Settings):
     """Sort of token."""
     values: int = Field(ge=2, le=65536)
     """Number of symbols V; tokens lie in [0, V)."""
+    ordered: bool = False
+    """Whether near numbers mean near things, as amplitudes do; models begin with weights that are smooth over them."""
 
     @property
     def uniform_bits(self) -> float:
