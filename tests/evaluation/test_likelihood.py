@@ -63,7 +63,7 @@ def test_files_of_any_rate_become_recordings(tmp_path):
 
 def test_what_cannot_be_scored(tmp_path):
     data = make_data(tmp_path / "p", lengths={"train": (10,), "test": (1,)})
-    with pytest.raises(SeqgenError, match="test split of .* holds no recording"):
+    with pytest.raises(SeqgenError, match=r"test split of .* holds no recording"):
         likelihood.split_recordings(data, "test")
     soundfile.write(tmp_path / "one.wav", np.zeros(1, np.float32), 1000)
     with pytest.raises(SeqgenError, match=r"one\.wav"):

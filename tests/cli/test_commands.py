@@ -1,0 +1,233 @@
+"""The commands on tiny data, called as a person calls them."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import make_data
+
+from seqgen_core.runs import RunFolder
+from seqgen_core.settings.project import load_project
+
+TINY = [
+    "--device", "cpu", "--batch-size", "2", "--window", "32", "features=4", "levels=3", "threads=1",
+    "validate_every=3", "log_every=1", "tensorboard=false", "sample_count=0",
+]  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The current folder, with data/prepared in it."""
+    monkeypatch.chdir(tmp_path)
+    make_data(Path("data/prepared"))
+    return tmp_path
+
+
+def test_init_train_generate_evaluate_in_a_row(project, program):
+    assert program("init").code == 0
+    assert load_project().train.max_time == 600
+    trained = program("train", "--model", "sequnet", "--max-time", "none", "--steps", 6, *TINY, "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json["status"] == "finished"
+    assert trained.json["step"] == 6
+    (run,) = Path("runs").iterdir()
+    assert run.name.endswith("-sequnet")
+    drawn = program("generate", "--conditional", "--seconds", "0.1", "--json")
+    assert drawn.code == 0, drawn.err
+    assert Path(drawn.json["run"]) == run
+    assert Path(drawn.json["sheet"]).is_relative_to(run / "samples")
+    scored = program("evaluate", "--json")
+    assert scored.code == 0, scored.err
+    assert scored.json["samples"] == 698
+
+
+def test_train_writes_a_run_that_says_everything(project, program):
+    out = program("train", "runs/mine", "--preset", "wavenet-small", "--steps", 2, "stacks=1", "layers=2", *TINY[:6],
+                  "residual_channels=4", "dilation_channels=4", "skip_channels=4", "sample_count=0")  # fmt: skip
+    assert out.code == 0, out.err
+    assert "runs/mine: training a wavenet until 2 steps" in out.err
+    assert "finished: its limit is reached" in out.out
+    assert "seqgen generate runs/mine --conditional" in out.out
+    settings = RunFolder.open(Path("runs/mine")).settings
+    assert settings.data.path == project / "data" / "prepared"
+    assert settings.data.order0_bits > 0
+    assert settings.model.layers == 2
+    assert settings.train.learning_rate == 2e-3  # the preset's
+
+
+def test_a_stop_exits_with_130_and_naming_the_run_goes_on(project, program, monkeypatch):
+    from seqgen_cli.screen import Screen
+
+    update = Screen.update
+
+    def stop_at_4(self, done, **figures):
+        if done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        update(self, done, **figures)
+
+    monkeypatch.setattr(Screen, "update", stop_at_4)
+    stopped = program("train", "runs/cut", "--steps", 8, *TINY)
+    assert stopped.code == 130
+    assert "interrupted: stopped by Ctrl-C" in stopped.out
+    assert "seqgen train --resume runs/cut" in stopped.out
+    monkeypatch.undo()
+    os.chdir(project)
+    assert program("train", "runs/whole", "--steps", 8, *TINY).code == 0
+    again = program("train", "runs/cut")
+    assert again.code == 0, again.err
+    assert "going on with runs/cut from step 4" in again.err
+    cut, whole = (RunFolder.open(Path(f"runs/{name}")).load("last") for name in ("cut", "whole"))
+    assert all(torch.equal(cut.model[name], whole.model[name]) for name in whole.model)
+    assert all(torch.equal(cut.ema[name], whole.ema[name]) for name in whole.ema)
+
+
+def test_resuming_prolongs_the_newest_and_another_limit_replaces_the_old(trained_project, program):
+    os.utime("runs/wavenet/settings.toml", (1, 1))
+    longer = program("train", "--resume", "--epochs", "2.5", "--json")
+    assert longer.code == 0, longer.err
+    assert Path(longer.json["run"]) == Path("runs/sequnet")
+    assert longer.json["step"] > 8
+    limits = RunFolder.open(Path("runs/sequnet")).settings.train
+    assert (limits.steps, limits.epochs) == (None, 2.5)
+
+
+def test_resuming_by_the_bare_name_of_a_run(trained_project, program):
+    out = program("train", "wavenet", "--resume", "--steps", 9, "--json")
+    assert (out.code, out.json["step"]) == (0, 9)
+
+
+def test_a_moved_project_finds_its_data(project, program, tmp_path_factory, monkeypatch):
+    assert program("train", "runs/one", "--steps", 3, *TINY).code == 0
+    moved = tmp_path_factory.mktemp("moved") / "elsewhere"
+    project.rename(moved)
+    monkeypatch.chdir(moved)
+    assert program("generate", "--conditional", "--length", 5).code == 0
+    assert program("evaluate").code == 0
+    out = program("train", "runs/one", "--resume", "--steps", 4)
+    assert out.code == 0, out.err
+    assert RunFolder.open(Path("runs/one")).settings.data.path == moved / "data" / "prepared"
+    Path("data").rename("sounds")
+    out = program("train", "--resume", "--steps", 5, "--data", "sounds/prepared")
+    assert out.code == 0, out.err
+
+
+def test_generate_unconditional(trained_project, program):
+    out = program("generate", "runs/wavenet", "--length", 30, "--count", 3, "--seed", 4, "--out", "clips", "--json")
+    assert out.code == 0, out.err
+    assert sorted(path.name for path in Path("clips").iterdir()) == [
+        "clip-000.wav", "clip-001.wav", "clip-002.wav", "sheet.json",
+    ]  # fmt: skip
+    sheet = json.loads(Path("clips/sheet.json").read_text())
+    assert {key: out.json[key] for key in sheet} == sheet
+    assert (sheet["checkpoint"], sheet["seed"], len(sheet["clips"])) == (8, 4, 3)
+    assert sheet["model"]["kind"] == "wavenet"
+    assert len(soundfile.read("clips/clip-002.wav")[0]) == 30
+    one = program("generate", "runs/wavenet", "--length", 30, "--seed", 4, "--out", "one", "--batch-size", 1)
+    assert one.code == 0
+    assert Path("one/clip-000.wav").read_bytes() == Path("clips/clip-000.wav").read_bytes()
+
+
+def test_generate_conditional_continues_the_test_split(trained_project, program):
+    out = program("generate", "sequnet", "--conditional", "--prime-seconds", "0.1", "--length", 20, "--count", 2,
+                  "--out", "clips", "--json", "--verify")  # fmt: skip
+    assert out.code == 0, out.err
+    assert "verified: stepping against the plain forward" in out.err
+    assert len(list(Path("clips").glob("*.wav"))) == 6
+    for clip in out.json["clips"]:
+        assert clip["prime"]["origin"].startswith("test ")
+        assert clip["prime"]["seconds"] == 0.1
+        assert len(soundfile.read(Path("clips") / clip["files"]["joined"])[0]) == 120
+
+
+def test_generate_continues_a_person_s_own_file(trained_project, program):
+    soundfile.write("mine.flac", np.sin(np.arange(4410) / 20).astype(np.float32), 44100)
+    out = program("generate", "sequnet", "--prime", "mine.flac", "--length", 20, "--out", "clips", "--json")
+    assert out.code == 0, out.err
+    (clip,) = out.json["clips"]
+    assert clip["prime"] == {"origin": "mine.flac", "start_seconds": 0.0, "seconds": 0.1}
+
+
+def test_verify_finds_a_fault(trained_project, program, monkeypatch):
+    from seqgen_core.generation import stream
+
+    monkeypatch.setattr(stream, "stepping_error", lambda *arguments: 0.5)
+    out = program("generate", "sequnet", "--length", 5, "--verify", "--out", "clips")
+    assert out.code == 1
+    assert "error: stepping against the plain forward over 256 tokens: largest difference 5.00e-01" in out.err
+    assert not Path("clips").exists()
+
+
+@pytest.mark.parametrize("length", [1, 51, 130])
+def test_stream_writes_pcm_and_nothing_else(trained_project, program, length):
+    out = program("generate", "sequnet", "--stream", "--length", length, "--seed", 2)
+    assert out.code == 0, out.err
+    assert len(out.raw) == 2 * length
+    assert program("generate", "sequnet", "--length", length, "--seed", 2, "--out", "clips").code == 0
+    written, _ = soundfile.read("clips/clip-000.wav", dtype="int16")
+    assert np.abs(written.astype(int) - np.frombuffer(out.raw, "<i2")).max() <= 1
+
+
+def test_evaluate_a_split_and_files(trained_project, program):
+    out = program("evaluate", "sequnet", "--split", "valid", "--json", "--checkpoint", "last", "--no-ema")
+    assert out.code == 0, out.err
+    assert (out.json["on"], out.json["samples"], out.json["ema"]) == ("valid", 300, False)
+    assert [r["origin"] for r in out.json["recordings"]] == ["valid 0", "valid 1"]
+    soundfile.write("tone.wav", np.sin(np.arange(500) / 20).astype(np.float32), 1000)
+    soundfile.write("model=x.wav", np.zeros(100, np.float32), 1000)  # a file, though it looks like an override
+    out = program("evaluate", "sequnet", "tone.wav", "model=x.wav", "--json")
+    assert out.code == 0, out.err
+    assert (out.json["on"], out.json["samples"]) == ("files", 499 + 99)
+    newest = program("evaluate", "tone.wav", "chunk=50", "--json")
+    assert newest.code == 0, newest.err
+    shown = program("evaluate", "sequnet")
+    assert "yardsticks in bits: uniform 4.0000, order0" in shown.out
+
+
+def test_checkpoint_and_label_are_texts_that_look_like_numbers(trained_project, program):
+    out = program("generate", "sequnet", "checkpoint=8", "--length", 3, "--json")
+    assert (out.code, out.json["checkpoint"]) == (0, 8)
+
+
+def test_labelled_runs_ask_for_a_label(tmp_path, monkeypatch, program):
+    monkeypatch.chdir(tmp_path)
+    make_data(Path("data/prepared"), labels=2)
+    tiny = ["residual_channels=4", "dilation_channels=4", "skip_channels=4", "stacks=1", "layers=2", "sample_count=0"]
+    out = program("train", "--model", "wavenet", "classes=2", "--steps", 2, *TINY[:6], *tiny)
+    assert out.code == 0, out.err
+    for label in ("class 1", "1"):
+        assert program("generate", "--length", 3, "--label", label).code == 0
+    assert program("evaluate").code == 0
+    missing = program("generate", "--length", 3)
+    assert missing.code == 2
+    assert "Choose one by --label: class 0, class 1." in missing.err
+    wrong = program("generate", "--length", 3, "--label", "class 2")
+    assert wrong.code == 2
+    assert "There is no label 'class 2'" in wrong.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("evaluate", "sequnet"), ("generate", "sequnet", "--length", 3), ("train", "sequnet", "--resume", "--steps", 9)],
+)
+def test_json_is_pure_and_quiet_is_silent(trained_project, program, command):
+    if command[0] != "train":
+        assert isinstance(program(*command, "--json").json, dict)
+        assert isinstance(program(*command, "--json", "-v").json, dict)
+        quiet_json = program(*command, "--json", "-q")
+        assert isinstance(quiet_json.json, dict)
+        assert quiet_json.err == ""
+    quiet = program(*command, "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+def test_version_and_help(program):
+    assert program("--help").out.startswith("Usage:")
+    assert "Bits" not in program("evaluate", "--help").err
+    out = program("train", "--help")
+    assert "Tokens scored in each window." in " ".join(out.out.split())
+    assert "--set" in out.out
