@@ -9,6 +9,7 @@ from seqgen_core.settings.project import Project
 if TYPE_CHECKING:
     from seqgen_core.data.store import PreparedData
     from seqgen_core.runs import RunFolder
+    from seqgen_core.settings.codec import AudioCodecSettings
 
 
 def find_run(named: str | None, project: Project) -> "RunFolder":
@@ -24,10 +25,26 @@ def find_run(named: str | None, project: Project) -> "RunFolder":
 
 
 def open_run_data(run: "RunFolder") -> "PreparedData":
-    """The prepared data that a run was trained on.
+    """The prepared data that a run was trained on. Raises SeqgenError where they are gone or no longer fit."""
+    data = find_run_data(run)
+    now, before = data.manifest.codec, run.settings.data.codec
+    if now != before:
+        raise UsageError(
+            f"{data.path} now holds {described(now)}; the run was trained on {described(before)}.",
+            hint="Prepare the data again as they were, or name sound files.",
+        )
+    return data
 
-    Where the project folder was moved, they are looked for again at train.data as it was typed. Raises SeqgenError
-    where they are gone or no longer fit.
+
+def described(codec: "AudioCodecSettings") -> str:
+    """A codec in words."""
+    return f"{codec.companding} tokens with {codec.levels} levels at {codec.rate} Hz"
+
+
+def find_run_data(run: "RunFolder") -> "PreparedData":
+    """The data where the run found them, or, once the project folder was moved, at train.data as it was typed.
+
+    Raises SeqgenError where there are none.
     """
     from seqgen_core.data.store import MANIFEST, PreparedData
 
@@ -40,13 +57,7 @@ def open_run_data(run: "RunFolder") -> "PreparedData":
         moved = PreparedData.open(run.settings.train.data)
         if moved.content_hash() == account.content_hash:
             return moved
-    data = PreparedData.open(account.path)
-    if data.manifest.codec != account.codec:
-        raise UsageError(
-            f"{account.path} now holds {data.manifest.codec}; the run was trained on {account.codec}.",
-            hint="Prepare the data again as they were, or name sound files.",
-        )
-    return data
+    return PreparedData.open(account.path)
 
 
 def class_number(label: str | None, run: "RunFolder") -> int | None:

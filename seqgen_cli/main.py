@@ -1,14 +1,15 @@
 """The seqgen program: its subcommands, and usage errors in one line."""
 
 import importlib.metadata
+import re
 import sys
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
-from seqgen_cli import download, evaluate, generate, import_, info, init, preprocess, train
 from seqgen_cli import demo as demo_command
+from seqgen_cli import download, evaluate, generate, import_, info, init, preprocess, train
 from seqgen_cli.screen import Screen
 from seqgen_core.errors import UsageError
 
@@ -43,7 +44,7 @@ def _root(
 def main() -> None:
     """Run the program and exit with 0, with 1 after a failure, with 2 after a usage error."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="seqgen")
     except TyperException as error:
         if "--debug" in sys.argv:
             raise
@@ -56,7 +57,20 @@ def main() -> None:
 
 def _one_line(error: TyperException) -> str:
     format_message = getattr(error, "format_message", None)
-    return " ".join((format_message() if format_message else str(error)).split())
+    line = " ".join((format_message() if format_message else str(error)).split())
+    option = re.match(r"Invalid value for '(--?[\w-]+)", line)
+    given = _given(option[1]) if option else None
+    return line if given is None or given in line else f"{line.rstrip('.')} (got {given!r})."
+
+
+def _given(option: str) -> str | None:
+    """What stands after an option on the command line."""
+    for place, argument in enumerate(sys.argv):
+        if argument.startswith(f"{option}="):
+            return argument.partition("=")[2]
+        if argument == option and place + 1 < len(sys.argv):
+            return sys.argv[place + 1]
+    return None
 
 
 def _command_path(error: TyperException) -> str:

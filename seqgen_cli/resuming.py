@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqgen_cli.finding import described
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.project import Project, load_project
 from seqgen_core.settings.train import TrainSettings
@@ -104,8 +105,7 @@ def check_data(run: "RunFolder", data: "PreparedData") -> None:
     account, manifest = run.settings.data, data.manifest
     if manifest.codec != account.codec or manifest.tokens != run.settings.tokens:
         raise UsageError(
-            f"{data.path} now holds {manifest.codec.companding} {manifest.tokens} at {manifest.codec.rate} Hz;"
-            f" the run expects {account.codec.companding} {run.settings.tokens} at {account.codec.rate} Hz.",
+            f"{data.path} now holds {described(manifest.codec)}; the run expects {described(account.codec)}.",
             hint="Prepare the data again as they were, or train a new run.",
         )
     if account.path is not None and account.content_hash != data.content_hash():

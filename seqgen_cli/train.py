@@ -69,7 +69,7 @@ def train(
     }
     project = shared.project(["train", "model"], flags, overrides=overrides, preset=preset)
 
-    from seqgen_cli.finding import open_run_data
+    from seqgen_cli.finding import find_run_data
     from seqgen_cli.resuming import apply_changes, changed_training, check_data, run_to_resume
     from seqgen_core.data.store import PreparedData
     from seqgen_core.generation.preview import preview_drawer
@@ -86,7 +86,7 @@ def train(
             raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
         training = changed_training(run, [*shared.overrides, *overrides], flags)
         moved = training.data != run.settings.train.data
-        prepared = PreparedData.open(training.data) if moved else open_run_data(run)
+        prepared = PreparedData.open(training.data) if moved else find_run_data(run)
         check_data(run, prepared)
         apply_changes(run, training, prepared)
         shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")

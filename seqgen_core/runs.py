@@ -228,7 +228,10 @@ class RunFolder:
         try:
             model.load_state_dict(load_file(file))
         except (SafetensorError, RuntimeError, FileNotFoundError) as error:
-            raise SeqgenError(f"{file} does not hold the weights of this model: {error}.") from error
+            raise SeqgenError(
+                f"{file} does not hold the weights of this model: {error}.",
+                hint=f"Name another step by --checkpoint (there: {_listed(self.steps())}), or try --no-ema.",
+            ) from error
         return model.to(device).eval(), step
 
     def _index(self) -> dict[str, int]:

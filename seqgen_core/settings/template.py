@@ -30,12 +30,14 @@ def project_template(kind: str, in_force: Mapping[str, Any] | None = None) -> st
 
 
 def changed_settings(project: Project) -> dict[str, Any]:
-    """Values that differ from the defaults, by dotted name, as they stand in TOML; those unset are left out."""
+    """Values that differ from the defaults, by dotted name, as they stand in TOML."""
     changed = {}
     for section in Project.model_fields:
         now, before = getattr(project, section), type(getattr(project, section))()
-        values = now.model_dump(mode="json", exclude_none=True)
-        changed |= {f"{section}.{name}": value for name, value in values.items() if getattr(now, name) != getattr(before, name)}
+        values = {name: "none" if value is None else value for name, value in now.model_dump(mode="json").items()}
+        changed |= {
+            f"{section}.{name}": value for name, value in values.items() if getattr(now, name) != getattr(before, name)
+        }
     return changed
 
 

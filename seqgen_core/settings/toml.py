@@ -37,5 +37,7 @@ def read_toml(wanted: type[S], path: Path) -> S:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SeqgenError(f"{path} is damaged: {error}.") from error
+        raise SeqgenError(
+            f"{path} is damaged: {error}.", hint="Bring it back from a copy, or use another run."
+        ) from error
     return check(wanted, tables, path)

@@ -12,6 +12,7 @@ import torch
 from tiny import make_data
 
 from seqgen_core.runs import RunFolder
+from seqgen_core.settings.presets import load_preset
 from seqgen_core.settings.project import load_project
 
 TINY = [
@@ -57,7 +58,7 @@ def test_train_writes_a_run_that_says_everything(project, program):
     assert settings.data.path == project / "data" / "prepared"
     assert settings.data.order0_bits > 0
     assert settings.model.layers == 2
-    assert settings.train.learning_rate == 2e-3  # the preset's
+    assert settings.train.learning_rate == load_preset("wavenet-small")["train"]["learning_rate"]
 
 
 def test_a_stop_exits_with_130_and_naming_the_run_goes_on(project, program, monkeypatch):
