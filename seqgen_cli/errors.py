@@ -19,7 +19,9 @@ def explain(error: BaseException) -> SeqgenError:
     if isinstance(error, MemoryError):
         return SeqgenError("Memory is used up.", hint="Lower batch_size or window.")
     if isinstance(error, ModuleNotFoundError):
-        return SeqgenError(f"The Python package {error.name} is missing.", hint="Install seqgen again: `pip install -e .`")
+        return SeqgenError(
+            f"The Python package {error.name} is missing.", hint="Install seqgen again: `pip install -e .`"
+        )
     summary = " ".join(str(error).split())[:300]
     return SeqgenError(
         f"Internal fault: {type(error).__name__}: {summary}",

@@ -24,7 +24,9 @@ def init(
         list[str] | None,
         typer.Argument(metavar="[DIR]", help="Project folder (this one without it), and settings to put in force."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Kind of model whose settings are written: sequnet or wavenet.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Kind of model whose settings are written: sequnet or wavenet.")
+    ] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings to put in force.")] = None,
 ) -> None:
     """Write a commented seqgen.toml and the folder data/raw; nothing that is there is touched.

@@ -55,7 +55,9 @@ class Shared:
         )
 
 
-def command(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    app: typer.Typer, name: str | None = None, **options: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function `(shared, own arguments…)` as a command that also takes the common options.
 
     An exception becomes one clear error and an exit code: 2 for usage, 1 for failure, 130 after Ctrl-C.
@@ -93,7 +95,7 @@ def command(app: typer.Typer, name: str | None = None, **options: Any) -> Callab
             for key, (kind, option, default) in _COMMON.items()
         ]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(parameters)  # ty: ignore[missing-attribute]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__  # type: ignore[attr-defined]
         app.command(name, **options)(run)

@@ -57,7 +57,9 @@ class Screen:
         table = Table(title=escape(title) or None, title_justify="left", title_style="bold", pad_edge=False, box=None)
         for name in columns:
             right = name.startswith(">")
-            table.add_column(escape(name.lstrip(">")), justify="right" if right else "left", overflow="fold", no_wrap=right)
+            table.add_column(
+                escape(name.lstrip(">")), justify="right" if right else "left", overflow="fold", no_wrap=right
+            )
         for row in rows:
             table.add_row(*(escape(str(cell)) for cell in row))
         self._out.print(table)
@@ -134,7 +136,9 @@ class Screen:
 
     def _figures(self, done: float, figures: Mapping[str, float | str]) -> str:
         amount = f"{done:,.0f}" + (f"/{self._total:,.0f}" if self._total else "") + f" {self._unit}"
-        parts = [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()]
+        parts = [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+        ]
         return "  ".join([amount, *parts])
 
     def _write(self, line: str, style: str | None = None) -> None:

@@ -45,7 +45,8 @@ def split_recordings(data: PreparedData, split: str) -> list[Recording]:
     ]
     if not found:
         raise SeqgenError(
-            f"The {split} split of {data.path} holds no recording.", hint="Choose another by --split, or name sound files."
+            f"The {split} split of {data.path} holds no recording.",
+            hint="Choose another by --split, or name sound files.",
         )
     return found
 

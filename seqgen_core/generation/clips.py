@@ -44,9 +44,7 @@ def prime_length(model: CausalModel, codec: AudioCodec, seconds: float | None) -
     return max(model.receptive_field or 1, round(DEFAULT_PRIME_SECONDS * codec.rate))
 
 
-def draw_primes(
-    streams: Sequence[tuple[str, np.ndarray]], length: int, count: int, seed: int
-) -> list[Prime]:
+def draw_primes(streams: Sequence[tuple[str, np.ndarray]], length: int, count: int, seed: int) -> list[Prime]:
     """Excerpts of `length` tokens for clips 0 to count − 1, each place picked by (seed, clip number) alone.
 
     streams: (origin, tokens) of the recordings to draw from; every place is equally likely. Recordings shorter than
@@ -54,7 +52,9 @@ def draw_primes(
     """
     usable = [(origin, tokens) for origin, tokens in streams if len(tokens) >= 1]
     if not usable:
-        raise UsageError("The split holds no recording to continue.", hint="Choose another with --split, or use --prime.")
+        raise UsageError(
+            "The split holds no recording to continue.", hint="Choose another with --split, or use --prime."
+        )
     longest = max(len(tokens) for _, tokens in usable)
     length = min(length, longest)
     usable = [(origin, tokens) for origin, tokens in usable if len(tokens) >= length]

@@ -21,7 +21,7 @@ def clip_sound(clip: Clip, codec: AudioCodec) -> np.ndarray:
 
 
 def write_clip(clip: Clip, codec: AudioCodec, folder: Path) -> dict[str, Any]:
-    """Write clip-NNN.wav, or with a prime the prime, the continuation and both joined; return its entry in the sheet."""
+    """Write clip-NNN.wav, or prime, continuation and both joined; return its entry of the sheet."""
     stem = f"clip-{clip.number:03d}"
     new = clip_sound(clip, codec)
     entry: dict[str, Any] = {

@@ -72,7 +72,9 @@ def draw_tokens(
                 outputs, block[:, place], temperature=filters.temperature, top_k=filters.top_k, top_p=filters.top_p
             )
             bits = model.head.bits(outputs, tokens)
-            yield Step(tokens.cpu().numpy(), bits.double().cpu().numpy() if device.type != "mps" else bits.cpu().numpy())
+            yield Step(
+                tokens.cpu().numpy(), bits.double().cpu().numpy() if device.type != "mps" else bits.cpu().numpy()
+            )
             if first + place + 1 < length:
                 advanced, state = model.advance(tokens[:, None], state, condition)
                 outputs = advanced[:, -1]

@@ -58,7 +58,9 @@ def score_streams(
     for first in range(0, len(by_length), batch_size):
         group = by_length[first : first + batch_size]
         step = max(1, chunk // len(group))
-        for rows, bits, correct in _score_group(model, [streams[i] for i in group], [_label(labels, i) for i in group], step):
+        for rows, bits, correct in _score_group(
+            model, [streams[i] for i in group], [_label(labels, i) for i in group], step
+        ):
             for row, row_bits, row_correct in zip(rows, bits, correct, strict=True):
                 scores[group[row]] += Score(float(row_bits.sum()), int(row_correct.sum()), len(row_bits))
             advanced(sum(len(row_bits) for row_bits in bits))

@@ -322,3 +322,15 @@ def test_status_is_readable_at_every_end(tmp_path, tiny_data):
     loop.train(run, tiny_data, Look())
     assert seen == ["running", "running"]
     assert run.status["status"] == "finished"
+
+
+def test_a_second_run_of_the_data_gives_the_same_weights(tmp_path, tiny_data):
+    """The seed decides everything; another seed decides otherwise."""
+    runs_ = [make_run(tmp_path / name, tiny_data, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    torch.manual_seed(123)  # what torch's random state was before does not matter
+    weights = []
+    for run in runs_:
+        loop.train(run, tiny_data)
+        weights.append(torch.cat([value.flatten() for value in run.load().model.values()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
