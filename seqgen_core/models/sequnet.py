@@ -130,6 +130,11 @@ class _Memory:
         self.kept.append(kept(x, past))
         return past
 
+    def hold(self) -> None:
+        """The next layer hears nothing this time."""
+        assert self.pasts is not None
+        self.kept.append(self.pasts[len(self.kept)])
+
 
 class _Layer(nn.Module):
     """A gated convolution that is added to its input."""
@@ -149,15 +154,15 @@ class _Residual(_Layer):
         self.gated = nn.Conv1d(inputs, 2 * channels, taps)
 
     def forward(self, x: Tensor, beside: Tensor | None, memory: _Memory, count: int) -> Tensor:
+        if count == 0:
+            memory.hold()
+            return x
         both = x
         if beside is not None:
             ticks = min(x.shape[2], beside.shape[2])
             both = torch.cat([x[:, :, x.shape[2] - ticks :], beside[:, :, beside.shape[2] - ticks :]], dim=1)
         past = memory.take(both)
-        x = x[:, :, x.shape[2] - count :]
-        if count == 0:
-            return x
-        return x + gated(self.gated(preceded(both, past, count + self.past)))
+        return x[:, :, x.shape[2] - count :] + gated(self.gated(preceded(both, past, count + self.past)))
 
 
 class _Downsample(_Layer):
@@ -169,6 +174,9 @@ class _Downsample(_Layer):
         self.gated = nn.Conv1d(channels, 2 * channels, taps, stride=2)
 
     def forward(self, x: Tensor, memory: _Memory, count: int, behind: int) -> Tensor:
+        if x.shape[2] == 0:
+            memory.hold()
+            return x
         past = memory.take(x)
         if count == 0:
             return x[:, :, :0]
@@ -191,9 +199,10 @@ class _Upsample(_Layer):
         self.odd = nn.Conv1d(channels, 2 * channels, (taps - 1) // 2, bias=False)  # has the bias of the even
 
     def forward(self, x: Tensor, memory: _Memory, count: int, behind: int) -> Tensor:
-        past = memory.take(x)
         if count == 0:
-            return x[:, :, :0]
+            memory.hold()
+            return x
+        past = memory.take(x)
         slow = x if past is None else torch.cat([past, x], dim=2)
         between = slow if behind else slow[:, :, :-1]
         if count == 1:
