@@ -45,6 +45,15 @@ def convolve(conv: nn.Conv1d, window: Tensor) -> Tensor:
     return conv(window)
 
 
+def to_outputs(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """A 1×1 convolution into the outputs of every token: (B, C, T) -> (B, T, outputs).
+
+    As a matrix product with time before the outputs, the order in which the head reads them, so that nothing as wide as
+    the outputs is ever transposed.
+    """
+    return F.linear(x.transpose(1, 2), conv.weight[:, :, 0], conv.bias)
+
+
 @torch.no_grad()
 def begin_smooth(weight: Tensor, std: float) -> None:
     """Fill weight (V, …) with smooth random functions of the code, of the given standard deviation.

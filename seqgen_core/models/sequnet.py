@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import NOTHING, TokenConv, begin_output, gated, kept, preceded
+from seqgen_core.models.blocks import NOTHING, TokenConv, begin_output, gated, kept, preceded, to_outputs
 from seqgen_core.models.sequnet_plan import BlockPlan, plan_ticks
 from seqgen_core.settings.model import SequnetSettings
 from seqgen_core.settings.tokens import TokenSpec
@@ -77,7 +77,7 @@ class Sequnet(CausalModel):
             x = conv(x, None, memory, count)
         for level in reversed(range(len(self.up))):
             x = self.up[level](x, shortcuts[level], memory, plan.up[level])
-        outputs = self.output(torch.relu(x)).transpose(1, 2)  # (B, last, V)
+        outputs = to_outputs(self.output, torch.relu(x))  # (B, last, V)
 
         if state is None:
             return outputs, []

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import TokenConv, begin_output, begin_smooth, convolve, gated, kept, preceded
+from seqgen_core.models.blocks import TokenConv, begin_output, begin_smooth, convolve, gated, kept, preceded, to_outputs
 from seqgen_core.settings.model import WaveNetSettings
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -75,7 +75,7 @@ class WaveNet(CausalModel):
         if self.settings.skip == "mean":
             skip = skip / len(self.layers)
         x = torch.relu(self.mix(torch.relu(skip)))
-        return self.output(x).transpose(1, 2), next_state  # (B, last, V)
+        return to_outputs(self.output, x), next_state  # (B, last, V)
 
     def _enter(self, tokens: Tensor, presence: Tensor | None) -> Tensor:
         if isinstance(self.input, TokenConv):

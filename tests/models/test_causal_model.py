@@ -96,7 +96,7 @@ def test_multiply_adds_are_those_of_the_convolutions_run() -> None:
     for settings in (SMALL_WAVENET, SequnetSettings(features=3, levels=4, depth=2)):
         model = models.build(settings, TOKENS)
         done = 0
-        conv1d = torch.nn.functional.conv1d
+        conv1d, linear = torch.nn.functional.conv1d, torch.nn.functional.linear
 
         def counted(*given: Any, **named: Any) -> torch.Tensor:
             nonlocal done
@@ -104,8 +104,14 @@ def test_multiply_adds_are_those_of_the_convolutions_run() -> None:
             done += given[1].numel() * y.shape[2]
             return y
 
+        def counted_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+            nonlocal done
+            done += weight.numel() * x.shape[1]
+            return linear(x, weight, bias)  # noqa: B023
+
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.nn.functional, "conv1d", counted)
+            patch.setattr(torch.nn.functional, "linear", counted_product)
             state = model.initial_state(1)
             for _ in range(2 * model.period):
                 _, state = model.advance(codes(1, 1), state)
