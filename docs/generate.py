@@ -26,7 +26,9 @@ def cli_page() -> str:
     """Every command's own help."""
     parts = [NOTE, "# Commands\n"]
     for words in _commands(get_command(app), []):
-        result = CliRunner().invoke(app, [*words, "--help"], prog_name="seqgen", env={"COLUMNS": WIDTH, "TERMINAL_WIDTH": WIDTH})
+        result = CliRunner().invoke(
+            app, [*words, "--help"], prog_name="seqgen", env={"COLUMNS": WIDTH, "TERMINAL_WIDTH": WIDTH}
+        )
         text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
         parts.append(f"## {' '.join(['seqgen', *words])}\n\n```text\n{text}\n```\n")
     return "\n".join(parts)
@@ -41,7 +43,9 @@ def settings_page() -> str:
     ]
     for name, field in Project.model_fields.items():
         if name == "model":
-            parts.append("## [model]\n\nThe model that `seqgen train` builds; its settings are in [models.md](models.md).\n")
+            parts.append(
+                "## [model]\n\nThe model that `seqgen train` builds; its settings are in [models.md](models.md).\n"
+            )
             continue
         parts.append(f"## [{name}]\n\n{field.description}\n\n{_table(SECTIONS[name])}\n")
     return "\n".join(parts)

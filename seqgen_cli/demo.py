@@ -8,11 +8,11 @@ import typer
 from seqgen_cli.options import Shared, command
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
-from seqgen_core.settings.durations import parse_duration
 
 if TYPE_CHECKING:
     from seqgen_core.evaluation.likelihood import Evaluation
     from seqgen_core.runs import RunFolder
+    from seqgen_core.settings.project import Project
 
 PRESET = "sequnet-demo"
 RATE = 8000
@@ -33,25 +33,30 @@ def demo(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]…", help="Settings to change, such as model.features=48.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own folder of sound, in place of ours.")] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything the demo makes.")] = Path("seqgen-demo"),
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own folder of sound, in place of ours.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything the demo makes.")] = Path(
+        "seqgen-demo"
+    ),
     max_time: Annotated[str, typer.Option(metavar="DURATION", help="Longest training, such as 90s or 2m.")] = "2m",
     seed: Annotated[int, typer.Option(min=0, help="Seed of training and of the clips.")] = 0,
 ) -> None:
     """Show the whole road in a few minutes: no network, no files and no GPU needed."""
     ordinary, settings = split_arguments(overrides)
     if ordinary:
-        raise UsageError(f"The demo takes settings as KEY=VALUE; got {' '.join(ordinary)}.", hint="--data DIR names your sound.")
+        raise UsageError(
+            f"The demo takes settings as KEY=VALUE; got {' '.join(ordinary)}.", hint="--data DIR names your sound."
+        )
     if data is not None and not data.is_dir():
         raise UsageError(f"{data} is no folder.", hint="--data takes a folder of sound files.")
-    try:
-        training_seconds = float(parse_duration(max_time))  # type: ignore[arg-type]
-    except ValueError as error:
-        raise UsageError(f"--max-time: {error}.") from None
     folder = _free(out)
-    screen = shared.screen
-    screen.say(f"everything goes into {folder}")
-    run = _train_on(shared, folder, _sound(shared, folder, data), training_seconds, seed, settings)
+    sound = data.resolve() if data is not None else folder / "data" / "raw"
+    project = _settings(shared, folder, sound, max_time, seed, settings)
+    shared.screen.say(f"everything goes into {folder}")
+    if data is None:
+        _synthesise(shared, sound)
+    run = _train_on(shared, folder, project)
     evaluation = _score(shared, run)
     heard = _listen(shared, run, folder, seed)
     _summary(shared, run, folder, evaluation, heard)
@@ -64,56 +69,55 @@ def _free(out: Path) -> Path:
     return folder
 
 
-def _sound(shared: Shared, folder: Path, data: Path | None) -> Path:
-    if data is not None:
-        return data.resolve()
+def _settings(shared: Shared, folder: Path, sound: Path, max_time: str, seed: int, overrides: list[str]) -> "Project":
+    from seqgen_core.settings.project import load_project
+
+    return load_project(
+        shared.config,
+        base={} if shared.config is None else None,
+        preset=PRESET,
+        sections=["model", "train", "preprocess"],
+        overrides=[*shared.overrides, *overrides],
+        flags={
+            "preprocess.inputs": [str(sound)],
+            "preprocess.out": str(folder / "data" / "prepared"),
+            "preprocess.rate": RATE,
+            "train.data": str(folder / "data" / "prepared"),
+            "train.max_time": max_time,
+            "train.sample_count": 0,
+            "train.seed": seed,
+        },
+    )
+
+
+def _synthesise(shared: Shared, raw: Path) -> None:
     from seqgen_core.audio.files import write_wav
     from seqgen_core.audio.synth import synthesise_demo
 
     shared.screen.say("1/5 synthesising plucked strings")
-    raw = folder / "data" / "raw"
     for name, waveform in synthesise_demo(RATE).items():
         write_wav(raw / f"{name}.wav", waveform, RATE)
-    return raw
 
 
-def _train_on(shared: Shared, folder: Path, sound: Path, seconds: float, seed: int, overrides: list[str]) -> "RunFolder":
+def _train_on(shared: Shared, folder: Path, project: "Project") -> "RunFolder":
     from seqgen_cli.train import create_run
     from seqgen_core.data.preprocess import preprocess
     from seqgen_core.data.store import PreparedData
     from seqgen_core.files import write_text_atomically
-    from seqgen_core.settings.project import PROJECT_FILE, load_project
+    from seqgen_core.settings.project import PROJECT_FILE
     from seqgen_core.settings.template import changed_settings, project_template
     from seqgen_core.training import loop
 
-    flags = {
-        "preprocess.inputs": [str(sound)],
-        "preprocess.out": str(folder / "data" / "prepared"),
-        "preprocess.rate": RATE,
-        "train.data": str(folder / "data" / "prepared"),
-        "train.max_time": seconds,
-        "train.schedule": "cosine",
-        "train.sample_count": 0,
-        "train.seed": seed,
-    }
-    base = {} if shared.config is None else None
-    project = load_project(
-        shared.config,
-        base=base,
-        preset=PRESET,
-        sections=["model", "train", "preprocess"],
-        overrides=[*shared.overrides, *overrides],
-        flags=flags,
-    )
     shared.screen.say("2/5 preparing")
     preprocess(project.preprocess, shared.screen)
-    shared.screen.say(f"3/5 training a small Seq-U-Net for at most {seconds:.0f} s")
     data = PreparedData.open(project.train.data)
+    shared.screen.say(f"3/5 training a small Seq-U-Net for at most {project.train.max_time:.0f} s")
     run = create_run(folder / "runs" / "demo", project, data)
     loop.train(run, data, shared.screen)
-    in_force = {"preprocess.inputs": [str(sound)] if not sound.is_relative_to(folder) else ["data/raw"]}
+    sound = project.preprocess.inputs[0]
+    in_force = {name: value for name, value in changed_settings(project).items() if name.startswith("model.")}
+    in_force["preprocess.inputs"] = ["data/raw"] if sound.is_relative_to(folder) else [str(sound)]
     in_force |= {"preprocess.rate": RATE, "train.max_time": "10m"}
-    in_force |= {name: value for name, value in changed_settings(project).items() if name.startswith("model.")}
     write_text_atomically(folder / PROJECT_FILE, project_template(project.model.kind, in_force))
     return run
 
@@ -124,7 +128,9 @@ def _score(shared: Shared, run: "RunFolder") -> "Evaluation":
 
     shared.screen.say("4/5 scoring the held-out recordings")
     model, _ = run.model("best")
-    return likelihood.evaluate(model, likelihood.split_recordings(open_run_data(run), "test"), progress=shared.screen)
+    return likelihood.evaluate(
+        model, likelihood.split_recordings(open_run_data(run, shared.screen), "test"), progress=shared.screen
+    )
 
 
 def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[dict[str, Any]]:
@@ -134,8 +140,8 @@ def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[d
 
     shared.screen.say(f"5/5 continuing {CLIPS} held-out excerpts")
     model, step = run.model("best")
-    codec, data = AudioCodec(run.settings.data.codec), open_run_data(run)
-    streams = [(item.origin, data.tokens(item)) for item in data.items("test")]
+    codec, data = AudioCodec(run.settings.data.codec), open_run_data(run, shared.screen)
+    streams = [clips.Stream(item.origin, data.tokens(item), item.label) for item in data.items("test")]
     primes = clips.draw_primes(streams, clips.prime_length(model, codec, None), CLIPS, seed)
     drawn = clips.draw_clips(
         model,
@@ -175,7 +181,9 @@ def _summary(
     if good:
         screen.line(f"It beats the order-0 entropy by {margin:.2f} bits.")
     else:
-        screen.line(f"It does NOT beat the order-0 entropy by {MARGIN_BITS} bits (only by {margin:.2f}); train it longer.")
+        screen.line(
+            f"It does NOT beat the order-0 entropy by {MARGIN_BITS} bits (only by {margin:.2f}); train it longer."
+        )
     files = [folder / "listen" / name for entry in heard for part, name in entry["files"].items() if part == "joined"]
     screen.line(f"listen: {', '.join(map(str, files))} (two real seconds or more, then its own)")
     screen.line("next:")

@@ -61,11 +61,13 @@ def evaluate(
             hint="Leave it out, or name sound files.",
         )
     if ordinary:
-        number = class_number(label, run)
-        found = likelihood.file_recordings([Path(name) for name in ordinary], AudioCodec(run.settings.data.codec))
+        number = class_number(label, run, needed=True)
+        found = likelihood.file_recordings(
+            [Path(name) for name in ordinary], AudioCodec(run.settings.data.codec), run.settings.data.gain
+        )
         recordings = [likelihood.Recording(r.origin, r.tokens, number) for r in found]
     else:
-        recordings = likelihood.split_recordings(open_run_data(run), settings.split)
+        recordings = likelihood.split_recordings(open_run_data(run, shared.screen), settings.split)
     with memory_guard("Lower evaluate.chunk or evaluate.batch_size."):
         result = likelihood.evaluate(
             model, recordings, chunk=settings.chunk, batch_size=settings.batch_size, progress=shared.screen

@@ -7,6 +7,7 @@ from seqgen_core.errors import UsageError
 from seqgen_core.settings.project import Project
 
 if TYPE_CHECKING:
+    from seqgen_cli.screen import Screen
     from seqgen_core.data.store import PreparedData
     from seqgen_core.runs import RunFolder
     from seqgen_core.settings.codec import AudioCodecSettings
@@ -24,8 +25,11 @@ def find_run(named: str | None, project: Project) -> "RunFolder":
     return RunFolder.open(path)
 
 
-def open_run_data(run: "RunFolder") -> "PreparedData":
-    """The prepared data that a run was trained on. Raises SeqgenError where they are gone or no longer fit."""
+def open_run_data(run: "RunFolder", screen: "Screen") -> "PreparedData":
+    """The prepared data that a run was trained on, with a warning where they are not the same any more.
+
+    Raises SeqgenError where they are gone or no longer fit.
+    """
     data = find_run_data(run)
     now, before = data.manifest.codec, run.settings.data.codec
     if now != before:
@@ -33,6 +37,8 @@ def open_run_data(run: "RunFolder") -> "PreparedData":
             f"{data.path} now holds {described(now)}; the run was trained on {described(before)}.",
             hint="Prepare the data again as they were, or name sound files.",
         )
+    if data.content_hash() != run.settings.data.content_hash:
+        screen.warn(f"{data.path} has changed since the run was trained: what is held out now may have been trained on")
     return data
 
 
@@ -60,8 +66,11 @@ def find_run_data(run: "RunFolder") -> "PreparedData":
     return PreparedData.open(account.path)
 
 
-def class_number(label: str | None, run: "RunFolder") -> int | None:
-    """The number of a class given by name or number, None for a model without labels. Raises UsageError."""
+def class_number(label: str | None, run: "RunFolder", *, needed: bool) -> int | None:
+    """The number of a class given by name or number; None for a model without labels, or where none is given or needed.
+
+    Raises UsageError for a class that is not there, and where a label is needed and none given.
+    """
     classes = getattr(run.settings.model, "classes", 0)
     names = run.settings.data.label_names
     if not classes:
@@ -71,8 +80,10 @@ def class_number(label: str | None, run: "RunFolder") -> int | None:
             )
         return None
     known = ", ".join(names) or f"0 to {classes - 1}"
-    if label is None:
+    if label is None and needed:
         raise UsageError(f"{run.path} was trained with labels.", hint=f"Choose one by --label: {known}.")
+    if label is None:
+        return None
     if label in names:
         return names.index(label)
     if label.isdecimal() and int(label) < classes:

@@ -95,25 +95,18 @@ def generate(
             hint="Leave them out, or leave --stream out.",
         )
 
-    import torch
-
     from seqgen_cli.finding import class_number, find_run
     from seqgen_core.audio.codec import AudioCodec
     from seqgen_core.devices import choose_device, memory_guard
 
     run = find_run(ordinary[0] if ordinary else None, project)
-    number = class_number(settings.label, run)
+    number = class_number(settings.label, run, needed=not settings.conditional)
     torch_device = choose_device(settings.device)
-    if settings.threads or torch_device.type == "cpu":
-        # one clip's products are too small to share among threads
-        torch.set_num_threads(
-            settings.threads or (1 if min(settings.count, settings.batch_size) == 1 else torch.get_num_threads())
-        )
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device)
     codec = AudioCodec(run.settings.data.codec)
     tokens = settings.length if settings.length is not None else max(1, round(settings.seconds * codec.rate))
     with memory_guard("Lower generate.batch_size."):
-        primes = _primes(settings, run, model, codec)
+        primes = _primes(shared, settings, run, model, codec)
         if verify:
             _verify(shared, model, codec, primes, number)
         if stream:
@@ -123,7 +116,7 @@ def generate(
 
 
 def _primes(
-    settings: GenerateSettings, run: "RunFolder", model: "CausalModel", codec: "AudioCodec"
+    shared: Shared, settings: GenerateSettings, run: "RunFolder", model: "CausalModel", codec: "AudioCodec"
 ) -> "list[Prime] | None":
     from seqgen_cli.finding import open_run_data
     from seqgen_core.audio.files import read_mono
@@ -131,12 +124,12 @@ def _primes(
 
     length = clips.prime_length(model, codec, settings.prime_seconds)
     if settings.prime is not None:
-        waveform = read_mono(settings.prime, codec.rate)
+        waveform = read_mono(settings.prime, codec.rate) * run.settings.data.gain
         return [clips.prime_from_waveform(waveform, codec, settings.prime, length)] * settings.count
     if not settings.conditional:
         return None
-    data = open_run_data(run)
-    streams = [(item.origin, data.tokens(item)) for item in data.items(settings.split)]  # ty: ignore[invalid-argument-type]
+    data = open_run_data(run, shared.screen)
+    streams = [clips.Stream(item.origin, data.tokens(item), item.label) for item in data.items(settings.split)]
     return clips.draw_primes(streams, length, settings.count, settings.seed)
 
 
@@ -144,8 +137,8 @@ def _verify(
     shared: Shared, model: "CausalModel", codec: "AudioCodec", primes: "list[Prime] | None", label: int | None
 ) -> None:
     import numpy as np
-    import torch
 
+    from seqgen_core.generation.clips import condition_of
     from seqgen_core.generation.stream import stepping_error
 
     reach = model.receptive_field or 1
@@ -153,7 +146,7 @@ def _verify(
     noise = np.random.default_rng(0).integers(0, codec.tokens.values, needed)
     real = primes[0].tokens[-needed:] if primes is not None else noise[:0]
     heard = np.concatenate([noise[: needed - len(real)], real])[None]
-    condition = torch.tensor([label], device=next(model.parameters()).device) if label is not None else None
+    condition = condition_of(model, primes[:1] if primes is not None else None, label, 1)
     worst = stepping_error(model, heard, VERIFY_STEPS, condition)
     line = f"stepping against the plain forward over {VERIFY_STEPS} tokens: largest difference {worst:.2e}"
     if worst > VERIFY_TOLERANCE:
@@ -170,22 +163,24 @@ def _stream(
     label: int | None,
 ) -> None:
     import numpy as np
-    import torch
 
+    from seqgen_core.devices import stepping_threads
+    from seqgen_core.generation.clips import condition_of
     from seqgen_core.generation.sampling import ClipUniforms
     from seqgen_core.generation.stream import draw_tokens
 
     heard = primes[0].tokens[None] if primes is not None else np.full((1, 1), codec.silence, np.int64)
-    condition = torch.tensor([label], device=next(model.parameters()).device) if label is not None else None
+    condition = condition_of(model, primes[:1] if primes is not None else None, label, 1)
     block: list[int] = []
     steps = draw_tokens(model, heard, length, ClipUniforms(settings.seed, [0]), filters_of(settings), condition)
-    for place, step in enumerate(steps):
-        block.append(int(step.tokens[0]))
-        if len(block) == codec.rate // 20 + 1 or place + 1 == length:
-            waveform = codec.decode(np.array(block))
-            sys.stdout.buffer.write((np.clip(waveform, -1, 1) * 32767).round().astype("<i2").tobytes())
-            sys.stdout.buffer.flush()
-            block.clear()
+    with stepping_threads(next(model.parameters()).device, 1, settings.threads):
+        for place, step in enumerate(steps):
+            block.append(int(step.tokens[0]))
+            if len(block) == codec.rate // 20 + 1 or place + 1 == length:
+                waveform = codec.decode(np.array(block))
+                sys.stdout.buffer.write((np.clip(waveform, -1, 1) * 32767).round().astype("<i2").tobytes())
+                sys.stdout.buffer.flush()
+                block.clear()
 
 
 def filters_of(settings: GenerateSettings) -> "Filters":
@@ -228,6 +223,7 @@ def _write(
             label=label,
             progress=shared.screen,
             rate=codec.rate,
+            threads=settings.threads,
         )
     ]
     elapsed = time.monotonic() - started

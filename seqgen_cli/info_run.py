@@ -44,14 +44,22 @@ def run(
     model = ", ".join(f"{name} {value}" for name, value in settings.model.model_dump(exclude={"kind"}).items())
     rows = [
         ("model", f"{settings.model.kind}: {model}"),
-        ("data", f"{settings.data.path or 'imported'}: {settings.data.codec.companding}, {settings.tokens},"
-                 f" {settings.data.codec.rate} Hz"),
-        ("status", f"{status['status']} at step {status['step']:,}" + (f" ({status['reason']})" if status["reason"] else "")),
+        (
+            "data",
+            f"{settings.data.path or 'imported'}: {settings.data.codec.companding}, {settings.tokens},"
+            f" {settings.data.codec.rate} Hz",
+        ),
+        (
+            "status",
+            f"{status['status']} at step {status['step']:,}" + (f" ({status['reason']})" if status["reason"] else ""),
+        ),
         ("checkpoints", f"{', '.join(map(str, steps)) or 'none'}" + (f"; best {best}" if best is not None else "")),
     ]
     if trained:
         last = trained[-1]
-        rows.append(("training", f"{last['bits']:.4f} bits at step {last['step']:,}, {last['tokens_per_second']:,.0f} tokens/s"))
+        rows.append(
+            ("training", f"{last['bits']:.4f} bits at step {last['step']:,}, {last['tokens_per_second']:,.0f} tokens/s")
+        )
     if valid:
         better = min(valid, key=lambda line: line["bits"])
         rows.append(("held-out", f"{better['bits']:.4f} bits at step {better['step']:,} (best of {len(valid)})"))
@@ -76,7 +84,9 @@ def run(
 
 def draw_curve(trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> list[str]:
     """Bits against steps as lines of text: dots for training, circles for held-out."""
-    points = [(line["step"], line["bits"], "·") for line in trained] + [(line["step"], line["bits"], "o") for line in valid]
+    points = [(line["step"], line["bits"], "·") for line in trained] + [
+        (line["step"], line["bits"], "o") for line in valid
+    ]
     last = max(step for step, _, _ in points)
     low = math.floor(min(bits for _, bits, _ in points) * 2) / 2
     high = math.ceil(max(bits for _, bits, _ in points) * 2) / 2

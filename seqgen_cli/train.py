@@ -113,6 +113,7 @@ def create_run(named: Path | None, project: Project, data: "PreparedData") -> "R
     account = DataAccount(
         path=data.path.resolve(),
         codec=manifest.codec,
+        gain=manifest.gain,
         content_hash=data.content_hash(),
         label_names=manifest.label_names,
         order0_bits=manifest.order0_bits,

@@ -1,11 +1,14 @@
 """Choosing where tensors live, and running out of memory in words."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 
 from seqgen_core.errors import SeqgenError, UsageError
+
+SMALL_BATCH = 16
+"""Streams up to which one CPU thread steps them best."""
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -24,7 +27,22 @@ def choose_device(wanted: str) -> torch.device:
 
 
 @contextlib.contextmanager
-def memory_guard(hint: str) -> Iterator[None]:
+def stepping_threads(device: torch.device, batch: int, wanted: int = 0) -> Generator[None]:
+    """CPU threads for stepping `batch` streams: as wanted, else one, for one token's products are too small to share.
+
+    Waiting for a second thread at each of them costs more than it saves, and many times more on a busy machine.
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(wanted or (1 if batch <= SMALL_BATCH else before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def memory_guard(hint: str) -> Generator[None]:
     """Turn an allocation that failed, on any device, into a SeqgenError with `hint`."""
     try:
         yield

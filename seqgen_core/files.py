@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -61,7 +61,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path) -> Generator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends well.
 
     Every file in it is fsynced first. A folder that stood at `path` is replaced. When the block raises,

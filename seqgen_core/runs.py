@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class RunFolder:
         self.settings = settings
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Generator[None]:
         """Hold the run for training, rid of what a kill left unfinished. Raises SeqgenError while another does."""
         lock = FileLock(self.path / ".lock")
         try:
@@ -245,7 +245,7 @@ def _foreign(entry: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _honest_os_errors(folder: Path) -> Iterator[None]:
+def _honest_os_errors(folder: Path) -> Generator[None]:
     """safetensors reports a full disk as an error of its own, with the number in words."""
     try:
         yield

@@ -8,8 +8,8 @@ import numpy as np
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.audio.files import read_mono
-from seqgen_core.data.store import PreparedData
-from seqgen_core.errors import SeqgenError
+from seqgen_core.data.store import PreparedData, Split
+from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import Score, score_streams
 from seqgen_core.progress import Progress, Silent
@@ -36,13 +36,9 @@ class Evaluation:
         return sum((score for _, score in self.recordings), Score(0.0, 0, 0))
 
 
-def split_recordings(data: PreparedData, split: str) -> list[Recording]:
+def split_recordings(data: PreparedData, split: Split) -> list[Recording]:
     """The recordings of a split. Raises SeqgenError where it holds none of two tokens or more."""
-    found = [
-        Recording(item.origin, data.tokens(item), item.label)
-        for item in data.items(split)  # ty: ignore[invalid-argument-type]
-        if item.length >= 2
-    ]
+    found = [Recording(item.origin, data.tokens(item), item.label) for item in data.items(split) if item.length >= 2]
     if not found:
         raise SeqgenError(
             f"The {split} split of {data.path} holds no recording.",
@@ -51,11 +47,14 @@ def split_recordings(data: PreparedData, split: str) -> list[Recording]:
     return found
 
 
-def file_recordings(paths: Sequence[Path], codec: AudioCodec) -> list[Recording]:
-    """Sound files of any format and rate as recordings. Raises SeqgenError, naming the file, for one of no use."""
+def file_recordings(paths: Sequence[Path], codec: AudioCodec, gain: float = 1.0) -> list[Recording]:
+    """Sound files of any format and rate as recordings, amplified by the gain of the training data.
+
+    Raises SeqgenError, naming the file, for one of no use.
+    """
     found = []
     for path in paths:
-        tokens = codec.encode(read_mono(path, codec.rate))
+        tokens = codec.encode(read_mono(path, codec.rate) * gain)
         if len(tokens) < 2:
             raise SeqgenError(f"{path} holds {len(tokens)} samples; nothing can be predicted.", "at least two samples")
         found.append(Recording(str(path), tokens))
@@ -71,6 +70,8 @@ def evaluate(
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score recordings from start to end with full context. The chunk changes memory and speed, not the scores."""
+    if model.classes and any(recording.label is None for recording in recordings):
+        raise UsageError("The model was trained with labels, and a recording has none.", hint="Choose one by --label.")
     progress = progress or Silent()
     progress.begin("scoring", float(sum(len(r.tokens) - 1 for r in recordings)), "tokens")
     done = 0

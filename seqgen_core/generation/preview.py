@@ -24,7 +24,7 @@ def preview_drawer(
 
     def draw(model: CausalModel, step: int) -> list[Sound]:
         length = clips.prime_length(model, codec, None)
-        primes = clips.draw_primes([(origin, tokens)], length, settings.sample_count, settings.seed)
+        primes = clips.draw_primes([clips.Stream(origin, tokens, label)], length, settings.sample_count, settings.seed)
         folder = run.path / "samples" / f"step-{step}"
         entries, sounds = [], []
         for clip in clips.draw_clips(
@@ -35,7 +35,6 @@ def preview_drawer(
             length=max(1, round(settings.sample_length * codec.rate)),
             batch_size=settings.sample_count,
             seed=settings.seed,
-            label=label if model.classes else None,
         ):
             entries.append(render.write_clip(clip, codec, folder))
             joined = np.concatenate([codec.decode(primes[clip.number].tokens), render.clip_sound(clip, codec)])

@@ -1,5 +1,7 @@
 """Settings of evaluation: which recordings are scored, and with which weights."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from seqgen_core.settings.base import Settings
@@ -9,7 +11,7 @@ from seqgen_core.settings.train import DEVICE_PATTERN
 class EvaluateSettings(Settings):
     """How a trained model is scored."""
 
-    split: str = Field("test", pattern="^(train|valid|test)$")
+    split: Literal["train", "valid", "test"] = "test"
     """Split of the prepared data whose recordings are scored."""
     chunk: int = Field(16384, ge=1)
     """Tokens scored at a time; changes memory and speed, not the result."""

@@ -1,6 +1,7 @@
 """Settings of generation: what it starts from, how much, how it samples."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -18,7 +19,7 @@ class GenerateSettings(Settings):
     """Continue this sound file, of any format and rate."""
     prime_seconds: Duration | None = Field(None, gt=0)
     """Length of the excerpt that is continued; without it two seconds, or the receptive field where that is longer."""
-    split: str = Field("test", pattern="^(train|valid|test)$")
+    split: Literal["train", "valid", "test"] = "test"
     """Split from which excerpts are drawn."""
     seconds: Duration = Field(2.0, gt=0)
     """Length of each clip."""

@@ -18,6 +18,8 @@ class DataAccount(Settings):
     """Prepared data folder, or none for imported weights."""
     codec: AudioCodecSettings
     """How tokens become sound."""
+    gain: float = 1.0
+    """Factor that all amplitudes were multiplied by before the codec (see preprocess.normalise)."""
     content_hash: str = ""
     """Hash over the items of the prepared data, to notice when they change."""
     label_names: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ ExponentialMovingAverage with num_updates, so that early averages are not stuck 
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class MovingAverage:
             self.weights[name].copy_(value)
 
     @contextlib.contextmanager
-    def applied_to(self, model: CausalModel) -> Iterator[None]:
+    def applied_to(self, model: CausalModel) -> Generator[None]:
         """The model holds the averages inside the block and its own weights again after it."""
         own = {name: value.detach().clone() for name, value in model.state_dict().items()}
         model.load_state_dict(self.weights)

@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -45,7 +45,7 @@ class StopSignals:
             raise StopAsked
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> Generator[None]:
         """Raise StopAsked when a stop is asked for inside the block, or was before it."""
         self._raising = True
         try:

@@ -206,6 +206,8 @@ def test_labelled_runs_ask_for_a_label(tmp_path, monkeypatch, program):
     missing = program("generate", "--length", 3)
     assert missing.code == 2
     assert "Choose one by --label: class 0, class 1." in missing.err
+    own = program("generate", "--conditional", "--length", 3, "--count", 4, "--json")
+    assert own.code == 0  # each excerpt brings the class of its recording
     wrong = program("generate", "--length", 3, "--label", "class 2")
     assert wrong.code == 2
     assert "There is no label 'class 2'" in wrong.err

@@ -68,3 +68,13 @@ def test_what_cannot_be_scored(tmp_path):
     soundfile.write(tmp_path / "one.wav", np.zeros(1, np.float32), 1000)
     with pytest.raises(SeqgenError, match=r"one\.wav"):
         likelihood.file_recordings([tmp_path / "one.wav"], AudioCodec(data.manifest.codec))
+
+
+def test_the_gain_of_the_training_data_is_applied(tmp_path):
+    codec = AudioCodec(make_data(tmp_path / "p", rate=8000).manifest.codec)
+    tone = np.sin(np.arange(800) * 2 * np.pi * 200 / 8000).astype(np.float32) / 8
+    soundfile.write(tmp_path / "t.wav", tone, 8000, subtype="FLOAT")
+    (quiet,) = likelihood.file_recordings([tmp_path / "t.wav"], codec)
+    (loud,) = likelihood.file_recordings([tmp_path / "t.wav"], codec, gain=4.0)
+    assert np.array_equal(loud.tokens, codec.encode(tone * 4))
+    assert not np.array_equal(loud.tokens, quiet.tokens)

@@ -13,6 +13,7 @@ from seqgen_core import models
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.errors import UsageError
 from seqgen_core.generation import clips, render, stream
+from seqgen_core.generation.clips import Stream
 from seqgen_core.generation.sampling import ClipUniforms
 from seqgen_core.generation.stream import Filters, draw_tokens, stepping_error
 from seqgen_core.settings.codec import AudioCodecSettings
@@ -44,7 +45,9 @@ def draw(model, primes=None, **options):
 
 def some_primes(count, length=25):
     rng = np.random.default_rng(0)
-    return clips.draw_primes([("a", rng.integers(0, 16, 90)), ("b", rng.integers(0, 16, 40))], length, count, seed=3)
+    return clips.draw_primes(
+        [Stream("a", rng.integers(0, 16, 90)), Stream("b", rng.integers(0, 16, 40), 1)], length, count, seed=3
+    )
 
 
 @pytest.mark.parametrize("primed", [False, True])
@@ -146,7 +149,7 @@ def test_each_step_is_for_all_clips(model):
 def test_primes_are_the_excerpts_that_they_say():
     rng = np.random.default_rng(0)
     streams = {"a": rng.integers(0, 16, 90), "b": rng.integers(0, 16, 40), "short": rng.integers(0, 16, 5)}
-    primes = clips.draw_primes(list(streams.items()), 30, 1000, seed=1)
+    primes = clips.draw_primes([Stream(name, tokens) for name, tokens in streams.items()], 30, 1000, seed=1)
     for prime in primes:
         assert np.array_equal(prime.tokens, streams[prime.origin][prime.start : prime.start + 30])
     assert {prime.origin for prime in primes} == {"a", "b"}
@@ -162,14 +165,26 @@ def test_primes_depend_on_seed_and_number_alone():
 
 
 def test_recordings_shorter_than_the_prime_are_continued_whole():
-    primes = clips.draw_primes([("a", np.arange(3)), ("b", np.arange(8)), ("none", np.arange(0))], 100, 4, seed=0)
+    primes = clips.draw_primes(
+        [Stream("a", np.arange(3)), Stream("b", np.arange(8)), Stream("none", np.arange(0))], 100, 4, seed=0
+    )
     assert {(prime.origin, prime.start, len(prime.tokens)) for prime in primes} == {("b", 0, 8)}
 
 
-@pytest.mark.parametrize("streams", [[], [("empty", np.arange(0))]])
+@pytest.mark.parametrize("streams", [[], [Stream("empty", np.arange(0))]])
 def test_nothing_to_continue(streams):
     with pytest.raises(UsageError, match="no recording to continue"):
         clips.draw_primes(streams, 10, 1, seed=0)
+
+
+def test_each_prime_brings_its_own_label():
+    model = build("wavenet", classes=2)
+    primes = [clips.Prime(np.array([1, 2]), "a", label=0), clips.Prime(np.array([1, 2]), "b", label=1)]
+    assert clips.condition_of(model, primes, None, 2).tolist() == [0, 1]
+    assert clips.condition_of(model, primes, 1, 2).tolist() == [1, 1]
+    with pytest.raises(UsageError, match="none is known"):
+        clips.condition_of(model, [clips.Prime(np.array([1]), "c")], None, 1)
+    assert clips.condition_of(build("wavenet"), primes, None, 2) is None
 
 
 def test_length_of_a_prime(model):
