@@ -79,8 +79,8 @@ PAGES = {"cli.md": cli_page, "settings.md": settings_page, "models.md": models_p
 
 def _commands(command: Any, words: list[str]) -> list[list[str]]:
     found = [words]
-    for name, sub in getattr(command, "commands", {}).items():
-        found += _commands(sub, [*words, name])
+    for name in list(getattr(command, "commands", {})):
+        found += _commands(command.get_command(None, name), [*words, name])
     return found
 
 

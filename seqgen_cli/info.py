@@ -5,6 +5,7 @@ import typer
 from seqgen_cli import info_data, info_model, info_presets, info_receptive_field, info_run, info_system
 
 app = typer.Typer(
+    add_completion=False,
     help="Look at models, prepared data, runs and the machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

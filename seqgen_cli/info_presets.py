@@ -24,13 +24,13 @@ def presets(shared: Shared) -> None:
         settings = adapter.validate_python(held["model"])
         built = Chosen(settings, codec.tokens, codec.rate, name).build(shapes_only=True)
         reach = "unbounded" if built.receptive_field is None else f"{built.receptive_field:,}"
-        rows.append((name, held["model"]["kind"], f"{built.reference_parameters:,}", reach, held["description"]))
+        rows.append((name, held["model"]["kind"], f"{built.parameter_count:,}", reach, held["description"]))
         results.append(
             {
                 "name": name,
                 **held,
                 "parameters": built.parameter_count,
-                "reference_parameters": built.reference_parameters,
+                "parameter_count": built.reference_parameters,
                 "receptive_field": built.receptive_field,
             }
         )

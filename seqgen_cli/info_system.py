@@ -1,6 +1,5 @@
 """seqgen info system: versions and devices, to know what a figure was measured on."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -20,6 +19,8 @@ def register(app: typer.Typer) -> None:
 def system(shared: Shared) -> None:
     """Versions, processor and devices."""
     shared.project([])  # a settings file that is named must be one, here as everywhere
+    import importlib.metadata
+
     import torch
 
     from seqgen_core.devices import choose_device

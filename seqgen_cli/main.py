@@ -1,6 +1,5 @@
 """The seqgen program: its subcommands, and usage errors in one line."""
 
-import importlib.metadata
 import re
 import sys
 from typing import Annotated
@@ -8,26 +7,24 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from seqgen_cli import demo as demo_command
-from seqgen_cli import download, evaluate, generate, import_, info, init, preprocess, train
-from seqgen_cli.screen import Screen
+from seqgen_cli.commands import LazyCommands
 from seqgen_core.errors import UsageError
 
 app = typer.Typer(
     name="seqgen",
+    cls=LazyCommands,
     help="Fetch a data set, prepare it, train an autoregressive sequence model on it, and generate from it.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo_command, init, download, preprocess, train, generate, evaluate, import_):
-    module.register(app)
-app.add_typer(info.app, name="info")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata  # slow, and wanted here alone
+
         typer.echo(f"seqgen {importlib.metadata.version('seqgen')}")
         raise typer.Exit
 
@@ -48,6 +45,8 @@ def main() -> None:
     except TyperException as error:
         if "--debug" in sys.argv:
             raise
+        from seqgen_cli.screen import Screen
+
         Screen().error(UsageError(_one_line(error), hint=f"`{_command_path(error)} --help` lists what it takes."))
         code = UsageError.exit_code
     except (typer.Abort, KeyboardInterrupt):

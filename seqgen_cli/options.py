@@ -6,14 +6,16 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from seqgen_cli.errors import INTERRUPTED, explain
-from seqgen_cli.screen import Screen
 from seqgen_core.settings.base import Settings
 from seqgen_core.settings.project import Project, load_project
+
+if TYPE_CHECKING:
+    from seqgen_cli.screen import Screen
 
 _COMMON = {
     "config": (
@@ -37,7 +39,7 @@ _COMMON = {
 class Shared:
     """What the common options came to, handed to every command as its first argument."""
 
-    screen: Screen
+    screen: "Screen"
     config: Path | None = None
     overrides: list[str] = field(default_factory=list)
 
@@ -66,6 +68,8 @@ def command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(**arguments: Any) -> None:
+            from seqgen_cli.screen import Screen  # rich is slow to import, and --help shows nothing by it
+
             common = {key: arguments.pop(key) for key in _COMMON}
             verbosity = -1 if common["quiet"] else int(common["verbose"])
             screen = Screen(verbosity, common["json_output"])
