@@ -30,7 +30,7 @@ def presets(shared: Shared) -> None:
                 "name": name,
                 **held,
                 "parameters": built.parameter_count,
-                "parameter_count": built.reference_parameters,
+                "parameter_count": built.parameter_count,
                 "receptive_field": built.receptive_field,
             }
         )

@@ -1,0 +1,54 @@
+"""Draw docs/continuation.png from the files of one clip: `python docs/picture.py FOLDER CLIP`.
+
+FOLDER is what `seqgen generate --conditional --out FOLDER` wrote. Needs matplotlib.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import soundfile
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+WINDOW, HOP = 512, 128  # samples
+
+
+def main(folder: Path, number: int) -> None:
+    """One waveform and one spectrogram, the place marked where the model takes over."""
+    sheet = json.loads((folder / "sheet.json").read_text())
+    clip = sheet["clips"][number]
+    waveform, rate = soundfile.read(folder / clip["files"]["joined"], dtype="float32")
+    switch = clip["prime"]["seconds"]
+    seconds = np.arange(len(waveform)) / rate
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 4.2), sharex=True, height_ratios=(1, 1.6))
+    top.plot(seconds[seconds < switch], waveform[seconds < switch], color="#555555", linewidth=0.4)
+    top.plot(seconds[seconds >= switch], waveform[seconds >= switch], color="#c2410c", linewidth=0.4)
+    top.set_ylim(-1, 1)
+    top.set_ylabel("amplitude")
+    top.set_title(
+        f"a recording that was held out (grey) and what a {sheet['model']['kind']} made of it (orange)", fontsize=10
+    )
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP] * np.hanning(WINDOW)
+    power = 20 * np.log10(np.abs(np.fft.rfft(frames)).T + 1e-4)
+    bottom.imshow(
+        power,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=power.max() - 80,
+        extent=(0, len(waveform) / rate, 0, rate / 2000),
+    )
+    for axes in (top, bottom):
+        axes.axvline(switch, color="#2563eb", linewidth=1)
+    bottom.set_ylabel("kHz")
+    bottom.set_xlabel("seconds")
+    figure.tight_layout()
+    figure.savefig(Path(__file__).parent / "continuation.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
