@@ -2,8 +2,8 @@
 
     python benchmarks/stepping.py [PRESET …]      (without names: the small presets)
 
-Both sides run in this process, in turn, on one CPU thread, batch 1, with random weights and sampling included; the plain
-side hears exactly the receptive field, as sampling without a cache must. Prints both rates and their ratio.
+Both sides run in this process, in turn, on one CPU thread, batch 1, with random weights and sampling included; the
+plain side hears exactly the receptive field, as sampling without a cache must. Prints both rates and their ratio.
 """
 
 import sys

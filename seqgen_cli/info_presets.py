@@ -30,7 +30,7 @@ def presets(shared: Shared) -> None:
                 "name": name,
                 **held,
                 "parameters": built.parameter_count,
-                "parameter_count": built.parameter_count,
+                "reference_parameters": built.reference_parameters,
                 "receptive_field": built.receptive_field,
             }
         )
