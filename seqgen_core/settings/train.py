@@ -54,6 +54,8 @@ class TrainSettings(Settings):
     """Decay of the moving average of the weights that evaluation and generation use; 0 keeps none."""
     validate_every: int = Field(500, ge=1)
     """Steps between validations, each of which also writes a checkpoint."""
+    save_every: Duration = Field(300.0, gt=0)
+    """Longest training time between checkpoints: seconds, or 90s, 10m; what a power cut can cost."""
     validate_tokens: int = Field(500_000, ge=0)
     """Most tokens scored per validation, as whole recordings; 0 scores the whole split."""
     patience: int | None = Field(None, ge=1)

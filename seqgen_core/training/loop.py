@@ -138,7 +138,7 @@ class _Trainer:
         self.interval = Interval()
         if run.steps():
             self._restore(run.load("last"))
-        self.started = time.monotonic()
+        self.started = self.saved = time.monotonic()
 
     @property
     def elapsed(self) -> float:
@@ -175,6 +175,8 @@ class _Trainer:
                     self.interval = Interval()
                 if settings.sample_every and self.step % settings.sample_every == 0:
                     self._draw(journal)
+                if time.monotonic() - self.saved >= settings.save_every:
+                    self._save()
         except StopAsked:
             pass
         finally:
@@ -300,6 +302,7 @@ class _Trainer:
         self.run.save(
             Checkpoint(self.model.state_dict(), average, optimizer, account), best=best, keep=self.settings.keep
         )
+        self.saved = time.monotonic()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         try:

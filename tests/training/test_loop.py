@@ -334,3 +334,14 @@ def test_a_second_run_of_the_data_gives_the_same_weights(tmp_path, tiny_data):
         weights.append(torch.cat([value.flatten() for value in run.load().model.values()]))
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_checkpoints_come_by_time_too_and_change_nothing(tmp_path, tiny_data):
+    often = make_run(tmp_path / "often", tiny_data, steps=6, validate_every=100, save_every=1e-9, keep=100)
+    seldom = make_run(tmp_path / "seldom", tiny_data, steps=6, validate_every=100, save_every=3600, keep=100)
+    for run in (often, seldom):
+        loop.train(run, tiny_data)
+    assert often.steps() == [1, 2, 3, 4, 5, 6]
+    assert seldom.steps() == [6]
+    first, second = often.load().model, seldom.load().model
+    assert all(torch.equal(first[name], second[name]) for name in first)
