@@ -157,7 +157,7 @@ def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[d
     )
     listen = folder / "listen"
     entries = [render.write_clip(clip, codec, listen) for clip in drawn]
-    render.write_sheet(listen, {"run": str(run.path), "checkpoint": step, "seed": seed}, entries)
+    render.write_sheet(listen, render.sheet_head(run, step, seed, ema=True), entries)
     return entries
 
 

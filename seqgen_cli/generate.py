@@ -229,12 +229,7 @@ def _write(
     elapsed = time.monotonic() - started
     speed = settings.count * length / elapsed
     head = {
-        "run": str(run.path),
-        "checkpoint": step,
-        "ema": settings.ema,
-        "model": run.settings.model.model_dump(mode="json"),
-        "codec": codec.settings.model_dump(mode="json"),
-        "seed": settings.seed,
+        **render.sheet_head(run, step, settings.seed, ema=settings.ema),
         "settings": settings.model_dump(mode="json"),
         "samples_per_second": speed,
         "real_time_factor": speed / codec.rate,

@@ -39,7 +39,7 @@ def preview_drawer(
             entries.append(render.write_clip(clip, codec, folder))
             joined = np.concatenate([codec.decode(primes[clip.number].tokens), render.clip_sound(clip, codec)])
             sounds.append((f"sample-{clip.number}", joined, codec.rate))
-        render.write_sheet(folder, {"run": str(run.path), "step": step, "seed": settings.seed}, entries)
+        render.write_sheet(folder, render.sheet_head(run, step, settings.seed, ema=bool(settings.ema)), entries)
         return sounds
 
     return draw

@@ -11,6 +11,7 @@ from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.audio.files import write_wav
 from seqgen_core.files import write_text_atomically
 from seqgen_core.generation.clips import Clip
+from seqgen_core.runs import RunFolder
 
 SHEET = "sheet.json"
 
@@ -47,6 +48,18 @@ def write_clip(clip: Clip, codec: AudioCodec, folder: Path) -> dict[str, Any]:
         "seconds": len(clip.prime.tokens) / codec.rate,
     }
     return entry
+
+
+def sheet_head(run: RunFolder, step: int, seed: int, *, ema: bool) -> dict[str, Any]:
+    """What a sheet says of all its clips: the run, its step and weights, model, codec, seed."""
+    return {
+        "run": str(run.path),
+        "checkpoint": step,
+        "ema": ema,
+        "model": run.settings.model.model_dump(mode="json"),
+        "codec": run.settings.data.codec.model_dump(mode="json"),
+        "seed": seed,
+    }
 
 
 def write_sheet(folder: Path, head: dict[str, Any], entries: Sequence[dict[str, Any]]) -> Path:

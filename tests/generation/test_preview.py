@@ -25,7 +25,7 @@ def test_files_and_sounds_of_two_steps(tmp_path, tiny_data):
     assert not np.array_equal(first[0][1], first[1][1])
     folder = run.path / "samples" / "step-3"
     sheet = json.loads((folder / "sheet.json").read_text())
-    assert (sheet["step"], len(sheet["clips"])) == (3, 2)
+    assert (sheet["checkpoint"], len(sheet["clips"])) == (3, 2)
     assert len(soundfile.read(folder / sheet["clips"][0]["files"]["joined"])[0]) == 350
 
 
