@@ -60,7 +60,8 @@ def test_every_model_of_the_union_is_drawn() -> None:
 def drawn_model(data: st.DataObject, kind: str, values: int = 7) -> CausalModel:
     chosen = data.draw(DRAWN[kind], label="settings")
     torch.manual_seed(data.draw(SEEDS, label="seed"))
-    return models.build(chosen, CategoricalTokens(values=values)).double()
+    ordered = data.draw(st.booleans(), label="ordered")
+    return models.build(chosen, CategoricalTokens(values=values, ordered=ordered)).double()
 
 
 def drawn_clip(model: CausalModel, batch: int, steps: int) -> tuple[Tensor, Tensor | None]:
