@@ -22,6 +22,7 @@ def main(folder: Path, number: int) -> None:
     sheet = json.loads((folder / "sheet.json").read_text())
     clip = sheet["clips"][number]
     waveform, rate = soundfile.read(folder / clip["files"]["joined"], dtype="float32")
+    kind = sheet["model"]["kind"]
     switch = clip["prime"]["seconds"]
     seconds = np.arange(len(waveform)) / rate
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 4.2), sharex=True, height_ratios=(1, 1.6))
