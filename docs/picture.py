@@ -30,7 +30,7 @@ def main(folder: Path, number: int) -> None:
     top.plot(seconds[seconds >= switch], waveform[seconds >= switch], color="#c2410c", linewidth=0.4)
     top.set_ylim(-1, 1)
     top.set_ylabel("amplitude")
-    top.set_title(f"a held-out recording (grey) and what a {sheet['model']['kind']} made of it (orange)", fontsize=10)
+    top.set_title(f"a held-out recording (grey) and what a {kind} made of it (orange)", fontsize=10)
     frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP] * np.hanning(WINDOW)
     power = 20 * np.log10(np.abs(np.fft.rfft(frames)).T + 1e-4)
     bottom.imshow(
