@@ -12,6 +12,9 @@ import torch
 
 from seqgen_core.models.base import CausalModel
 
+MOST_OUTPUTS = 2**25
+"""Numbers that one call of `advance` may put out (128 MiB in fp32): with 65536 values a chunk alone would be 4 GiB."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -50,10 +53,12 @@ def score_streams(
 ) -> list[Score]:
     """Score each 1-D array of tokens as one recording from its start to its end, in the given order.
 
-    chunk: tokens per call of `advance`, shared among the recordings side by side; it does not change the scores.
+    chunk: tokens per call of `advance`, shared among the recordings side by side; it does not change the scores. Fewer
+    are taken where their outputs would be more than MOST_OUTPUTS.
     advanced: told after each chunk how many tokens were scored in it.
     """
     scores = [Score(0.0, 0, 0)] * len(streams)
+    chunk = min(chunk, MOST_OUTPUTS // model.head.size)
     by_length = sorted(range(len(streams)), key=lambda place: len(streams[place]), reverse=True)
     for first in range(0, len(by_length), batch_size):
         group = by_length[first : first + batch_size]
@@ -94,7 +99,7 @@ def _score_group(
         outputs, state = model.advance(
             tokens[:, :-1], state, condition[: len(alive)] if condition is not None else None
         )
-        bits = model.head.bits(outputs, tokens[:, 1:]).double().cpu().numpy()
+        bits = model.head.bits(outputs, tokens[:, 1:]).cpu().double().numpy()  # MPS has no float64
         hits = (model.head.mode(outputs) == tokens[:, 1:]).cpu().numpy()
         yield (
             list(alive),

@@ -8,6 +8,7 @@ import torch
 from tiny import TINY_MODELS
 
 from seqgen_core import models
+from seqgen_core.models import scoring
 from seqgen_core.models.scoring import Score, score_streams
 from seqgen_core.settings.tokens import CategoricalTokens
 
@@ -81,3 +82,13 @@ def test_nothing_to_score():
 def test_scores_add_up_by_tokens():
     total = Score(10.0, 1, 4) + Score(2.0, 2, 2)
     assert (total.bits_per_token, total.accuracy) == (2.0, 0.5)
+
+
+def test_many_values_make_the_chunks_shorter_not_the_scores(streams, monkeypatch):
+    model = build("wavenet")
+    expected = score_streams(model, streams)
+    told = []
+    monkeypatch.setattr(scoring, "MOST_OUTPUTS", 5 * 8)  # five tokens of eight values
+    scores = score_streams(model, streams, batch_size=1, advanced=told.append)
+    assert max(told) == 5
+    assert [score.bits for score in scores] == pytest.approx([score.bits for score in expected], rel=1e-5)
