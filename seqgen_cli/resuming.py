@@ -92,6 +92,7 @@ def apply_changes(run: "RunFolder", training: TrainSettings, data: "PreparedData
             "path": data.path.resolve(),
             "content_hash": data.content_hash(),
             "order0_bits": data.manifest.order0_bits,
+            "gain": data.manifest.gain,
         }
     )
     settings = run.settings.model_copy(update={"train": training, "data": account})

@@ -85,8 +85,8 @@ def train(
         if preset is not None:
             raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
         training = changed_training(run, [*shared.overrides, *overrides], flags)
-        moved = training.data != run.settings.train.data
-        prepared = PreparedData.open(training.data) if moved else find_run_data(run)
+        named_anew = training.data != run.settings.train.data or run.settings.data.path is None  # imported: none yet
+        prepared = PreparedData.open(training.data) if named_anew else find_run_data(run)
         check_data(run, prepared)
         apply_changes(run, training, prepared)
         shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")

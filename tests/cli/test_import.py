@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import make_data
 
 from seqgen_cli.main import main
 from seqgen_core.models.reference import load_snapshot, reference_state_dict
@@ -112,3 +113,20 @@ def test_a_run_that_is_there_is_kept(
     assert seqgen(monkeypatch, line) == 2
     assert "holds a run already" in capsys.readouterr().err
     assert (tmp_path / "run" / "settings.toml").read_bytes() == before
+
+
+def test_an_imported_run_is_trained_on_the_projects_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also where the data lie at the default place, which the run's settings name already."""
+    data = make_data(tmp_path / "data" / "prepared")
+    manifest = tmp_path / "data" / "prepared" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "gain": 0.5}))
+    codec = data.manifest.codec
+    wavenet_snapshot(tmp_path / "snapshot", values=codec.levels)
+    chosen = f"preprocess.rate={codec.rate} preprocess.companding={codec.companding}"
+    small = "batch_size = 2\nwindow = 32\nthreads = 1\nsample_count = 0\ntensorboard = false\n"
+    (tmp_path / "seqgen.toml").write_text(f"[train]\n{small}")
+    assert seqgen(monkeypatch, f"import snapshot stacks=2 layers=2 {chosen} --out run") == 0
+    assert seqgen(monkeypatch, "train run --resume --steps 2 --device cpu") == 0
+    account = RunFolder.open(tmp_path / "run").settings.data
+    assert (account.path, account.gain) == (tmp_path / "data" / "prepared", 0.5)
+    assert account.content_hash == data.content_hash()
