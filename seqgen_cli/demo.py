@@ -1,10 +1,12 @@
 """seqgen demo: the whole road in a few minutes, from sound to tokens to a trained model to new sound."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
@@ -113,7 +115,10 @@ def _train_on(shared: Shared, folder: Path, project: "Project") -> "RunFolder":
     data = PreparedData.open(project.train.data)
     shared.screen.say(f"3/5 training a small Seq-U-Net for at most {project.train.max_time:.0f} s")
     run = create_run(folder / "runs" / "demo", project, data)
-    loop.train(run, data, shared.screen)
+    report = loop.train(run, data, shared.screen)
+    if report.status == "interrupted":
+        shared.screen.say(f"the run is kept: `seqgen train --resume {shlex.quote(str(run.path))}` goes on with it")
+        raise typer.Exit(INTERRUPTED)
     sound = project.preprocess.inputs[0]
     in_force = {name: value for name, value in changed_settings(project).items() if name.startswith("model.")}
     in_force["preprocess.inputs"] = ["data/raw"] if sound.is_relative_to(folder) else [str(sound)]
@@ -188,7 +193,7 @@ def _summary(
     screen.line(f"listen: {', '.join(map(str, files))} (two real seconds or more, then its own)")
     screen.line("next:")
     for line in (
-        f"cd {folder}",
+        f"cd {shlex.quote(str(folder))}",
         "seqgen train --resume --max-time 10m     # go on with this very model",
         "seqgen generate --conditional --seconds 5 --temperature 0.9",
         "seqgen evaluate",

@@ -43,17 +43,14 @@ def evaluate(
     project = shared.project(["evaluate"], flags, overrides=overrides)
     settings = project.evaluate
 
-    import torch
-
     from seqgen_cli.finding import class_number, find_run, open_run_data
     from seqgen_core.audio.codec import AudioCodec
-    from seqgen_core.devices import choose_device, memory_guard
+    from seqgen_core.devices import choose_device, memory_guard, use_threads
     from seqgen_core.evaluation import likelihood
 
     named = ordinary.pop(0) if ordinary and not Path(ordinary[0]).is_file() else None
     run = find_run(named, project)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=choose_device(settings.device))
     if label is not None and not ordinary:
         raise UsageError(

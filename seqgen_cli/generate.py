@@ -3,7 +3,7 @@
 import datetime
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -112,7 +112,23 @@ def generate(
         if stream:
             _stream(model, codec, primes, tokens, settings, number)
             return
-        _write(shared, run, step, model, codec, primes, tokens, settings, number)
+        _write(shared, run, step, model, codec, primes, tokens, settings, number, _make_folder(settings, run))
+
+
+def _make_folder(settings: GenerateSettings, run: "RunFolder") -> Path:
+    """The folder for the clips, made before any work. Raises UsageError where it holds clips already, OSError."""
+    folder = settings.out
+    if folder is None:
+        stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
+        folder, number = run.path / "samples" / stem, 2
+        while folder.exists():
+            folder, number = folder.with_name(f"{stem}-{number}"), number + 1
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; clips go into a folder.", hint="Name another by --out.")
+    if (folder / "sheet.json").exists():
+        raise UsageError(f"{folder} holds clips already.", hint="Name another folder by --out, or move them away.")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _primes(
@@ -164,6 +180,7 @@ def _stream(
 ) -> None:
     import numpy as np
 
+    from seqgen_core.audio.files import pcm16
     from seqgen_core.devices import stepping_threads
     from seqgen_core.generation.clips import condition_of
     from seqgen_core.generation.sampling import ClipUniforms
@@ -177,8 +194,7 @@ def _stream(
         for place, step in enumerate(steps):
             block.append(int(step.tokens[0]))
             if len(block) == codec.rate // 20 + 1 or place + 1 == length:
-                waveform = codec.decode(np.array(block))
-                sys.stdout.buffer.write((np.clip(waveform, -1, 1) * 32767).round().astype("<i2").tobytes())
+                sys.stdout.buffer.write(pcm16(codec.decode(np.array(block))).tobytes())
                 sys.stdout.buffer.flush()
                 block.clear()
 
@@ -200,40 +216,35 @@ def _write(
     length: int,
     settings: GenerateSettings,
     label: int | None,
+    folder: Path,
 ) -> None:
     import time
 
     from seqgen_core.generation import clips, render
 
-    folder = settings.out
-    if folder is None:
-        folder = run.path / "samples" / f"{datetime.datetime.now():%Y%m%d-%H%M%S}-step-{step}"
+    head = render.sheet_head(run, step, settings.seed, ema=settings.ema)
+    head["settings"] = settings.model_dump(mode="json")
+    entries: list[dict[str, Any]] = []
     started = time.monotonic()
-    entries = [
-        render.write_clip(clip, codec, folder)
-        for clip in clips.draw_clips(
-            model,
-            codec.silence,
-            primes,
-            count=settings.count,
-            length=length,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            filters=filters_of(settings),
-            label=label,
-            progress=shared.screen,
-            rate=codec.rate,
-            threads=settings.threads,
-        )
-    ]
+    for clip in clips.draw_clips(
+        model,
+        codec.silence,
+        primes,
+        count=settings.count,
+        length=length,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        filters=filters_of(settings),
+        label=label,
+        progress=shared.screen,
+        rate=codec.rate,
+        threads=settings.threads,
+    ):
+        entries.append(render.write_clip(clip, codec, folder))
+        render.write_sheet(folder, head, entries)  # a stop on the way leaves an account of what is there
     elapsed = time.monotonic() - started
     speed = settings.count * length / elapsed
-    head = {
-        **render.sheet_head(run, step, settings.seed, ema=settings.ema),
-        "settings": settings.model_dump(mode="json"),
-        "samples_per_second": speed,
-        "real_time_factor": speed / codec.rate,
-    }
+    head |= {"samples_per_second": speed, "real_time_factor": speed / codec.rate}
     sheet = render.write_sheet(folder, head, entries)
     shared.screen.table(
         f"{run.path} at step {step}",

@@ -43,6 +43,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False, prog_name="seqgen")
     except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help
+            typer.echo(getattr(error, "format_message", lambda: "")())
+            sys.exit(0)
         if "--debug" in sys.argv:
             raise
         from seqgen_cli.screen import Screen

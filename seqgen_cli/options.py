@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import time
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import typer
 
 from seqgen_cli.errors import INTERRUPTED, explain
 from seqgen_core.settings.base import Settings
-from seqgen_core.settings.project import Project, load_project
+from seqgen_core.settings.project import PROJECT_FILE, Project, load_project
 
 if TYPE_CHECKING:
     from seqgen_cli.screen import Screen
@@ -52,6 +53,8 @@ class Shared:
         preset: str | None = None,
     ) -> Project:
         """All settings, with bare overrides looked up in `sections`. Raises UsageError."""
+        file = self.config or (PROJECT_FILE if PROJECT_FILE.exists() else None)
+        self.screen.detail(f"settings: {file or 'defaults'}" + "".join(f", {text}" for text in overrides))
         return load_project(
             self.config, sections=sections, overrides=[*self.overrides, *overrides], preset=preset, flags=flags
         )
@@ -74,8 +77,11 @@ def command(
             verbosity = -1 if common["quiet"] else int(common["verbose"])
             screen = Screen(verbosity, common["json_output"])
             shared = Shared(screen, common["config"], list(common["settings"] or []))
+            started = time.monotonic()
             try:
                 function(shared, **arguments)
+                screen.end()
+                screen.detail(f"done in {time.monotonic() - started:.1f} s")
             except (typer.Exit, typer.Abort):
                 raise
             except KeyboardInterrupt:

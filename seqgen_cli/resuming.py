@@ -1,6 +1,6 @@
 """Going on with a run: which one, and which of its settings may change on the way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,12 @@ def run_to_resume(named: Path | None, resume: bool, project: Project) -> "RunFol
     return run
 
 
+def without_other_limits(names: Iterable[str]) -> list[str]:
+    """Overrides that unset the limits in steps, epochs and time which stand in a file, where another one is named."""
+    named = {name.removeprefix("train.").strip() for name in names} & set(LIMITS)
+    return [f"train.{limit}=none" for limit in LIMITS if limit not in named] if named else []
+
+
 def changed_training(run: "RunFolder", overrides: Sequence[str], flags: Mapping[str, object]) -> TrainSettings:
     """The settings of training with which a run goes on; a new limit stands in place of the old ones.
 
@@ -52,10 +58,9 @@ def changed_training(run: "RunFolder", overrides: Sequence[str], flags: Mapping[
     names = [name for name, value in flags.items() if value is not None] + [
         text.partition("=")[0] for text in overrides
     ]
-    if any(name.removeprefix("train.").strip() in LIMITS for name in names):
-        for limit in LIMITS:
-            tables["train"].pop(limit, None)
-    changed = load_project(sections=["train", "model"], overrides=overrides, flags=flags, base=tables)
+    changed = load_project(
+        sections=["train", "model"], overrides=[*without_other_limits(names), *overrides], flags=flags, base=tables
+    )
     if changed.model != settings.model:
         raise UsageError(f"The model of {run.path} cannot change.", hint="Train a new run for another model.")
     for name in FIXED:

@@ -9,14 +9,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 from seqgen_core.errors import SeqgenError
 
 PLAIN_INTERVAL = 10.0
 """Seconds between progress lines when stderr is no terminal."""
 PLAIN_WIDTH = 100
+WIDE = 110
+"""Columns from which a bar has room beside the figures."""
 
 
 class Screen:
@@ -72,12 +74,13 @@ class Screen:
         if self.verbosity < 0:
             return
         if self._err.is_terminal:
+            cut = Column(no_wrap=True, overflow="ellipsis")  # the figures give way, not the clock
+            bar = [BarColumn(bar_width=24)] if self._err.width >= WIDE else []
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[figures]}"),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+                *bar,
+                TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[figures]}", table_column=cut),
                 console=self._err,
                 transient=True,
             )

@@ -67,7 +67,12 @@ def train(
         "train.precision": precision,
         "train.seed": seed,
     }
-    project = shared.project(["train", "model"], flags, overrides=overrides, preset=preset)
+    from seqgen_cli.resuming import without_other_limits
+
+    given = [name for name, value in flags.items() if value is not None]
+    given += [text.partition("=")[0] for text in [*shared.overrides, *overrides]]
+    cleared = [*without_other_limits(given), *overrides]
+    project = shared.project(["train", "model"], flags, overrides=cleared, preset=preset)
 
     from seqgen_cli.finding import find_run_data
     from seqgen_cli.resuming import apply_changes, changed_training, check_data, run_to_resume
@@ -99,7 +104,7 @@ def train(
         if begun:
             run.remove_unless_begun()
         raise
-    show_report(shared, run, report)
+    show_report(shared, run, prepared, report)
     if report.status == "interrupted":
         raise typer.Exit(INTERRUPTED)
 
@@ -148,11 +153,11 @@ def _opening_line(run: "RunFolder") -> str:
     return f"{run.path}: training a {run.settings.model.kind} until {until}; Ctrl-C stops and keeps the work"
 
 
-def show_report(shared: Shared, run: "RunFolder", report: "TrainReport") -> None:
+def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: "TrainReport") -> None:
     """How training ended, for people and as JSON."""
     screen = shared.screen
     yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
-    held_out = "not measured: the valid split is empty, or no validation was reached"
+    held_out = "not measured yet" if data.items("valid") else "not measured: the valid split is empty"
     if report.best_bits is not None:
         held_out = f"{report.best_bits:.4f} bits per token at its best (step {report.best_step:,})"
     prolong = "" if report.status == "interrupted" else " --steps N"

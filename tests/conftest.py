@@ -5,9 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tiny import TINY_MODELS, Program, make_data, make_run
 
 from seqgen_core.data.store import PreparedData
+
+# The same examples every time, unless somebody goes looking for new ones.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile(os.environ.get("SEQGEN_HYPOTHESIS", "same"))
 
 
 @pytest.fixture(scope="session")

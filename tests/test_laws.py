@@ -76,9 +76,9 @@ def test_law_1_no_output_depends_on_later_tokens(kind: str, data: st.DataObject)
     model = drawn_model(data, kind)
     steps = data.draw(st.integers(2, 90), label="steps")
     nudged = data.draw(st.integers(0, steps - 1), label="nudged")
-    tokens, condition = drawn_clip(model, 1, steps)
+    tokens, condition = drawn_clip(model, 8, steps)  # several clips, so that in one of them the last ReLU is open
     other = tokens.clone()
-    other[0, nudged] = (tokens[0, nudged] + 1) % model.tokens.values
+    other[:, nudged] = (tokens[:, nudged] + 1) % model.tokens.values
     with torch.no_grad():
         before, after = model(tokens, condition), model(other, condition)
     assert torch.equal(before[:, :nudged], after[:, :nudged])

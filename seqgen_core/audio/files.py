@@ -199,6 +199,11 @@ def read_mono(path: Path, rate: int) -> NDArray[np.float32]:
         return np.concatenate([*parts, stream.finish()])
 
 
+def pcm16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Amplitudes in [-1, 1], of any shape, as 16-bit samples; k / 32768 becomes k, and what is beyond is clamped."""
+    return np.clip(np.round(np.asarray(waveform, np.float64) * 32768), -32768, 32767).astype("<i2")
+
+
 def write_wav(path: Path, waveform: NDArray[np.floating], rate: int) -> None:
     """Write a waveform (T,) or (T, C) in [-1, 1] as 16-bit PCM, atomically; what is beyond full scale is clamped.
 
@@ -208,9 +213,8 @@ def write_wav(path: Path, waveform: NDArray[np.floating], rate: int) -> None:
     bad = first_non_finite(samples.reshape(-1))
     if bad is not None:
         raise SeqgenError(f"sample {bad} for {path} is {samples.reshape(-1)[bad]}.", "A waveform of finite numbers.")
-    pcm = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
     memory = io.BytesIO()
-    soundfile.write(memory, pcm, rate, format="WAV", subtype="PCM_16")
+    soundfile.write(memory, pcm16(samples), rate, format="WAV", subtype="PCM_16")
     write_bytes_atomically(Path(path), memory.getvalue())
 
 

@@ -90,10 +90,10 @@ class _Search:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 path = Path(here) / name
+                if name == ACCOUNT or (name.startswith(".") and name.endswith(".lock")):
+                    continue  # what a download leaves beside its files
                 if name.startswith("."):
                     self.hidden += 1
-                elif name == ACCOUNT:
-                    continue
                 elif not path.is_file() or not self._is_sound(path):
                     self.other += 1
                 else:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seqgen_core.generation.sampling import ClipUniforms
 from seqgen_core.models.base import CausalModel
+from seqgen_core.models.scoring import MOST_OUTPUTS
 
 PRIME_CHUNK = 16384
 """Tokens of the prime consumed at a time, shared among the clips."""
@@ -44,7 +45,8 @@ def prime_state(model: CausalModel, prime: Tensor, condition: Tensor | None = No
     """
     state = model.initial_state(prime.shape[0])
     outputs = None
-    for piece in prime.split(max(1, PRIME_CHUNK // prime.shape[0]), dim=1):
+    chunk = min(PRIME_CHUNK, MOST_OUTPUTS // model.head.size)
+    for piece in prime.split(max(1, chunk // prime.shape[0]), dim=1):
         outputs, state = model.advance(piece, state, condition)
     if outputs is None:
         raise ValueError("a prime holds at least one token")

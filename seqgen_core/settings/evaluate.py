@@ -24,4 +24,4 @@ class EvaluateSettings(Settings):
     device: str = Field("auto", pattern=DEVICE_PATTERN)
     """auto, cpu, cuda, cuda:N or mps."""
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 leaves the choice to torch."""
+    """CPU threads; 0 takes one for each core but one, since a core that is busy otherwise holds all of them up."""

@@ -46,6 +46,6 @@ class GenerateSettings(Settings):
     device: str = Field("auto", pattern=DEVICE_PATTERN)
     """auto, cpu, cuda, cuda:N or mps."""
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 picks what is quickest for the batch."""
+    """CPU threads; 0 takes one for small batches, and one for each core but one for larger ones."""
     out: Path | None = None
     """Folder for the clips; without it samples/<time> in the run."""

@@ -25,7 +25,7 @@ class TrainSettings(Settings):
     epochs: float | None = Field(None, gt=0)
     """Stop after this many passes over the training data."""
     max_time: Duration | None = Field(None, gt=0)
-    """Stop after this much training time in all: seconds, or 90s, 10m, 1h30m."""
+    """Stop after this much time in all, validations included but for the last: seconds, or 90s, 10m, 1h30m."""
     batch_size: int = Field(8, ge=1)
     """Windows per step."""
     window: int = Field(8192, ge=1)
@@ -57,7 +57,7 @@ class TrainSettings(Settings):
     save_every: Duration = Field(300.0, gt=0)
     """Longest training time between checkpoints: seconds, or 90s, 10m; what a power cut can cost."""
     validate_tokens: int = Field(500_000, ge=0)
-    """Most tokens scored per validation, as whole recordings; 0 scores the whole split."""
+    """Most tokens scored per validation: whole recordings, the last of them cut; 0 scores the whole split."""
     patience: int | None = Field(None, ge=1)
     """Stop early after this many validations in a row without a better one."""
     keep: int = Field(0, ge=0)
@@ -79,6 +79,6 @@ class TrainSettings(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the forward pass: fp32, or bf16 with weights kept in fp32."""
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 leaves the choice to torch."""
+    """CPU threads; 0 takes one for each core but one, since a core that is busy otherwise holds all of them up."""
     seed: int = Field(0, ge=0)
     """Seed of the initial weights, the windows and their order."""

@@ -17,7 +17,7 @@ import torch
 from seqgen_core import models
 from seqgen_core.data.store import Item, PreparedData
 from seqgen_core.data.windows import Windows
-from seqgen_core.devices import choose_device, memory_guard
+from seqgen_core.devices import choose_device, memory_guard, use_threads
 from seqgen_core.errors import SeqgenError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import Score, score_streams
@@ -104,8 +104,7 @@ class _Trainer:
         settings = run.settings.train
         self.run, self.data, self.settings = run, data, settings
         self.progress, self.draw_samples, self.stop = progress, draw_samples, stop
-        if settings.threads:
-            torch.set_num_threads(settings.threads)
+        use_threads(settings.threads)
         self.device = choose_device(settings.device)
         torch.manual_seed(settings.seed)
         self.model = models.build(run.settings.model, run.settings.tokens).to(self.device)
@@ -209,12 +208,13 @@ class _Trainer:
 
     def _rehearse(self) -> None:
         """Score and save nothing yet, but run validation's path once, so that it cannot break after an hour."""
-        for item in self.valid_items[:1]:
-            short = self.data.tokens(item)[:1024]
+        for item, length in self.valid_items[:1]:
+            short = self.data.tokens(item)[: min(length, 1024)]
             score_streams(self.model.eval(), [short], [item.label])
 
     def _validate(self, journal: Journal) -> None:
         better = False
+        self.progress.update(self.step, now="validating")
         self._check_weights()
         if self.valid_items:
             score = self._score(self.valid_items)
@@ -245,18 +245,20 @@ class _Trainer:
         if better and not self.settings.sample_every:
             self._draw(journal)
 
-    def _score(self, items: list[Item]) -> Score:
+    def _score(self, items: list[tuple[Item, int]]) -> Score:
         def check_stop(tokens: int) -> None:
             if self.stop.requested:
                 raise StopAsked
 
-        streams, labels = [self.data.tokens(item) for item in items], [item.label for item in items]
+        streams = [self.data.tokens(item)[:length] for item, length in items]
+        labels = [item.label for item, _ in items]
         with self._averaged():
             scores = score_streams(self.model.eval(), streams, labels, advanced=check_stop)
         return sum(scores, Score(0.0, 0, 0))
 
     def _draw(self, journal: Journal) -> None:
         if self.draw_samples is not None and self.settings.sample_count:
+            self.progress.update(self.step, now="drawing a sample")
             # Drawing can take minutes; what it had not yet drawn is no loss. The weights come back outside of it.
             with self._averaged(), self.stop.at_once():
                 journal.sounds(self.step, list(self.draw_samples(self.model.eval(), self.step)))
@@ -323,11 +325,18 @@ class _Trainer:
         self.interval = Interval(**account["interval"])
 
 
-def _within_budget(items: tuple[Item, ...], budget: int) -> list[Item]:
-    """Whole recordings, evenly picked over the split, that hold about `budget` tokens together (0: all of them)."""
+def _within_budget(items: tuple[Item, ...], budget: int) -> list[tuple[Item, int]]:
+    """Recordings, evenly picked over the split, and how much of each is scored: all, but `budget` tokens together.
+
+    The last one picked is cut where the budget ends; 0 means everything.
+    """
     usable = [item for item in items if item.length >= 2]
     total = sum(item.length for item in usable)
     if not budget or total <= budget:
-        return usable
-    every = math.ceil(total / budget)
-    return usable[::every]
+        return [(item, item.length) for item in usable]
+    picked, left = [], max(2, budget)
+    for item in usable[:: math.ceil(total / budget) if len(usable) > 1 else 1]:
+        if left >= 2:
+            picked.append((item, min(item.length, left)))
+            left -= item.length
+    return picked

@@ -234,3 +234,38 @@ def test_version_and_help(program):
     out = program("train", "--help")
     assert "Tokens scored in each window." in " ".join(out.out.split())
     assert "--set" in out.out
+
+
+def test_clips_that_are_there_stay(trained_project, program):
+    assert program("generate", "sequnet", "--length", 5, "--out", "mine").code == 0
+    before = {path: path.read_bytes() for path in Path("mine").iterdir()}
+    again = program("generate", "sequnet", "--length", 5, "--seed", 9, "--out", "mine")
+    assert again.code == 2
+    assert "mine holds clips already" in again.err
+    assert {path: path.read_bytes() for path in Path("mine").iterdir()} == before
+    Path("a file").write_text("x")
+    refused = program("generate", "sequnet", "--length", 5, "--out", "a file")
+    assert refused.code == 2
+    assert "a file is a file" in refused.err
+    assert "drawing" not in refused.err
+
+
+def test_a_limit_on_the_command_line_stands_in_place_of_the_files(project, program):
+    Path("seqgen.toml").write_text('[train]\nmax_time = "10m"\nschedule = "cosine"\n')
+    out = program("train", "runs/limited", "--steps", 2, *TINY)
+    assert out.code == 0, out.err
+    assert "max_time" not in Path("runs/limited/settings.toml").read_text()
+
+
+def test_verbose_says_where_settings_come_from(trained_project, program):
+    told = program("generate", "sequnet", "generate.seed=3", "--length", 2, "-v").err
+    assert "settings: defaults, generate.seed=3" in told
+    assert "settings:" not in program("generate", "sequnet", "--length", 2).err
+
+
+@pytest.mark.parametrize("words", [(), ("info",)])
+def test_bare_names_show_their_help(program, words):
+    out = program(*words)
+    assert out.code == 0
+    assert "Commands:\n" in out.out
+    assert out.err == ""

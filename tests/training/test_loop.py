@@ -23,7 +23,8 @@ class Told(Silent):
         self.said, self.updates = [], []
 
     def update(self, done, **figures):
-        self.updates.append((done, figures))
+        if "now" not in figures:
+            self.updates.append((done, figures))
 
     def say(self, line):
         self.said.append(line)
@@ -279,10 +280,13 @@ def test_validation_keeps_to_its_budget_with_whole_recordings():
 
     items = [SimpleNamespace(length=length) for length in (100, 1, 100, 100, 100)]
     usable = [item for item in items if item.length > 1]
-    assert loop._within_budget(items, 0) == usable
-    assert loop._within_budget(items, 400) == usable
-    assert loop._within_budget(items, 200) == usable[::2]
-    assert loop._within_budget(items, 1) == usable[:1]
+    whole = [(item, 100) for item in usable]
+    assert loop._within_budget(items, 0) == whole
+    assert loop._within_budget(items, 400) == whole
+    assert loop._within_budget(items, 200) == whole[::2]
+    assert loop._within_budget(items, 150) == [(usable[0], 100), (usable[3], 50)]
+    assert loop._within_budget(items, 1) == [(usable[0], 2)]
+    assert loop._within_budget(items[:1], 30) == [(usable[0], 30)]
 
 
 def test_tensorboard_reads_back(tmp_path, tiny_data):
@@ -317,7 +321,8 @@ def test_status_is_readable_at_every_end(tmp_path, tiny_data):
 
     class Look(Silent):
         def update(self, done, **figures):
-            seen.append(json.loads((run.path / "status.json").read_text())["status"])
+            if "now" not in figures:
+                seen.append(json.loads((run.path / "status.json").read_text())["status"])
 
     loop.train(run, tiny_data, Look())
     assert seen == ["running", "running"]
