@@ -145,7 +145,7 @@ class Screen:
         return "  ".join([amount, *parts])
 
     def _write(self, line: str, style: str | None = None) -> None:
-        self._err.print(escape(line), style=style, soft_wrap=True)
+        self._err.print(escape(line), style=style, soft_wrap=not self._err.is_terminal)
 
 
 def _plain_console(stream: Any) -> Console:

@@ -59,7 +59,8 @@ def prime_length(model: CausalModel, codec: AudioCodec, seconds: float | None) -
 def draw_primes(streams: Sequence[Stream], length: int, count: int, seed: int) -> list[Prime]:
     """Excerpts of `length` tokens for clips 0 to count − 1, each place picked by (seed, clip number) alone.
 
-    Every place of the recordings is equally likely. Where none is as long as `length`, the longest is continued whole.
+    Every place of the recordings is equally likely. Where most recordings are shorter than `length`, as with spoken
+    digits, excerpts are as long as the median recording, so that not one of them is continued alone.
     Raises UsageError when there is none at all.
     """
     usable = [stream for stream in streams if len(stream.tokens) >= 1]
@@ -67,7 +68,7 @@ def draw_primes(streams: Sequence[Stream], length: int, count: int, seed: int) -
         raise UsageError(
             "The split holds no recording to continue.", hint="Choose another with --split, or use --prime FILE."
         )
-    length = min(length, max(len(stream.tokens) for stream in usable))
+    length = min(length, int(np.median([len(stream.tokens) for stream in usable])))
     usable = [stream for stream in usable if len(stream.tokens) >= length]
     places = np.cumsum([len(stream.tokens) - length + 1 for stream in usable])
     primes = []

@@ -164,11 +164,18 @@ def test_primes_depend_on_seed_and_number_alone():
     assert [(p.origin, p.start) for p in many[:2]] == [(p.origin, p.start) for p in few]
 
 
-def test_recordings_shorter_than_the_prime_are_continued_whole():
-    primes = clips.draw_primes(
-        [Stream("a", np.arange(3)), Stream("b", np.arange(8)), Stream("none", np.arange(0))], 100, 4, seed=0
-    )
-    assert {(prime.origin, prime.start, len(prime.tokens)) for prime in primes} == {("b", 0, 8)}
+def test_short_recordings_are_continued_from_excerpts_of_the_median_length():
+    streams = [
+        Stream("a", np.arange(3)),
+        Stream("b", np.arange(8)),
+        Stream("none", np.arange(0)),
+        Stream("c", np.arange(6)),
+    ]
+    primes = clips.draw_primes(streams, 100, 50, seed=0)
+    assert {len(prime.tokens) for prime in primes} == {6}
+    assert {(prime.origin, prime.start) for prime in primes} == {("b", 0), ("b", 1), ("b", 2), ("c", 0)}
+    (alone,) = clips.draw_primes([Stream("a", np.arange(3))], 100, 1, seed=0)
+    assert (alone.start, len(alone.tokens)) == (0, 3)
 
 
 @pytest.mark.parametrize("streams", [[], [Stream("empty", np.arange(0))]])
