@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ from hypothesis import settings
 from tiny import TINY_MODELS, Program, make_data, make_run
 
 from seqgen_core.data.store import PreparedData
+
+# A job in the background inherits an ignored SIGINT and hands it on: the tests of Ctrl-C want it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, unless somebody goes looking for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
