@@ -70,5 +70,5 @@ def choose_model(
         run = find_run(ordinary[0] if ordinary else None, project)
         held = run.settings
         return Chosen(held.model, held.tokens, rate or held.data.codec.rate, str(run.path))
-    codec = project.preprocess.codec
+    codec = project.preprocess.sound_codec
     return Chosen(project.model, codec.tokens, codec.rate, preset or f"settings of {project.model.kind}")

@@ -44,7 +44,7 @@ def open_run_data(run: "RunFolder", screen: "Screen") -> "PreparedData":
 
 def described(codec: "AudioCodecSettings") -> str:
     """A codec in words."""
-    return f"{codec.companding} tokens with {codec.levels} levels at {codec.rate} Hz"
+    return str(codec)
 
 
 def find_run_data(run: "RunFolder") -> "PreparedData":

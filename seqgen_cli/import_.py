@@ -73,7 +73,7 @@ def import_(
     run.set_status("imported", 0, f"weights of {checkpoint.name}")
 
     screen = shared.screen
-    screen.line(f"{folder}: {kind} of {built.parameter_count:,} parameters, {codec.levels} {codec.companding} levels")
+    screen.line(f"{folder}: {kind} of {built.parameter_count:,} parameters, {codec}")
     screen.line(f"receptive field {built.receptive_field:,} samples at {codec.rate} Hz")
     screen.line(f"next: seqgen evaluate {folder} FILE…   or   seqgen generate {folder} --prime FILE")
     screen.result(

@@ -28,7 +28,7 @@ def preprocess(
     ] = None,
     out: Annotated[str | None, flag(PreprocessSettings, "out")] = None,
     rate: Annotated[int | None, flag(PreprocessSettings, "rate")] = None,
-    companding: Annotated[str | None, flag(PreprocessSettings, "companding")] = None,
+    codec: Annotated[str | None, flag(PreprocessSettings, "codec")] = None,
     levels: Annotated[int | None, flag(PreprocessSettings, "levels")] = None,
     trim_silence: Annotated[float | None, flag(PreprocessSettings, "trim_silence", metavar="DBFS")] = None,
     longest_silence: Annotated[float | None, flag(PreprocessSettings, "longest_silence")] = None,
@@ -47,7 +47,7 @@ def preprocess(
         "preprocess.inputs": tuple(ordinary) or None,
         "preprocess.out": out,
         "preprocess.rate": rate,
-        "preprocess.companding": companding,
+        "preprocess.codec": codec,
         "preprocess.levels": levels,
         "preprocess.trim_silence": trim_silence,
         "preprocess.longest_silence": longest_silence,
@@ -77,7 +77,7 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
     manifest = report.manifest
     codec = manifest.codec
     screen.table(
-        f"{report.path}: {codec.companding}, {codec.levels} levels, {codec.rate} Hz",
+        f"{report.path}: {codec}",
         ["split", ">items", ">seconds", ">tokens"],
         [
             (split, len(report.items(split)), f"{report.seconds(split):.1f}", f"{report.tokens(split):,}")

@@ -66,7 +66,7 @@ class AudioCodec:
             )
         x = np.clip(x, -1.0, 1.0)
         levels = self.settings.levels
-        if self.settings.companding == "linear":
+        if self.settings.kind in ("linear", "pcm16"):
             half = levels // 2
             codes = np.minimum(np.floor(x * half + 0.5) + half, levels - 1)
         else:
@@ -83,14 +83,14 @@ class AudioCodec:
         if c.size and (c.min() < 0 or c.max() >= levels):
             outside = c.max() if c.max() >= levels else c.min()
             raise SeqgenError(f"code {outside} does not exist with {levels} levels.", f"Codes from 0 to {levels - 1}.")
-        if self.settings.companding == "linear":
+        if self.settings.kind in ("linear", "pcm16"):
             half = levels // 2
             return ((c.astype(np.float64) - half) / half).astype(np.float32)
         return self._expand(c.astype(np.float64) / (levels - 1) * 2 - 1).astype(np.float32)
 
     def _compress(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         magnitude = np.abs(x)
-        if self.settings.companding == "mu-law":
+        if self.settings.kind == "mu-law":
             mu = self.settings.levels - 1
             return np.sign(x) * np.log1p(mu * magnitude) / np.log1p(mu)
         scaled = A_LAW * magnitude
@@ -99,7 +99,7 @@ class AudioCodec:
 
     def _expand(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         magnitude = np.abs(y)
-        if self.settings.companding == "mu-law":
+        if self.settings.kind == "mu-law":
             mu = self.settings.levels - 1
             return np.sign(y) * np.expm1(magnitude * np.log1p(mu)) / mu
         scaled = magnitude * (1 + np.log(A_LAW))

@@ -79,7 +79,7 @@ def finished(task: Task) -> Prepared | None:
     """What an earlier run left of this task, None where it is to be done."""
     try:
         prepared = Prepared.model_validate_json(task.account.read_text(encoding="utf-8"))
-        item_bytes = AudioCodec(task.settings.codec).dtype.itemsize
+        item_bytes = AudioCodec(task.settings.sound_codec).dtype.itemsize
         if prepared.outcome == "used" and task.gain is not None:
             whole = task.tokens.stat().st_size == prepared.length * item_bytes
             return prepared if whole else None
@@ -105,7 +105,7 @@ def prepare_file(task: Task) -> Prepared:
 
 def _prepare(task: Task) -> Prepared:
     settings = task.settings
-    codec = AudioCodec(settings.codec)
+    codec = AudioCodec(settings.sound_codec)
     meter = _Meter(task.gain or 1.0)
     temporary = temporary_sibling(task.tokens)
     with SoundFile(task.path) as sound:

@@ -188,7 +188,7 @@ def _store(
     notes += [f"{file.origin}: {warning}" for file, prepared, _ in used for warning in prepared.warnings]
     progress.begin("storing", len(used), "recordings")
     try:
-        with PreparedWriter(settings.out, settings.codec) as writer:
+        with PreparedWriter(settings.out, settings.sound_codec) as writer:
             for done, ((file, _, task), split) in enumerate(zip(used, assignment.splits, strict=True), start=1):
                 tokens = np.memmap(task.tokens, dtype=writer.dtype, mode="r")
                 parts = [(split, 0, len(tokens))] if split else splits.cut(len(tokens), assignment.shares)
@@ -236,7 +236,7 @@ def _chunks(split: Split, start: int, stop: int, settings: PreprocessSettings) -
 def _task(settings: PreprocessSettings, file: RawFile, gain: float | None) -> Task:
     name = stable_key(
         file.identity,
-        settings.codec.model_dump_json(),
+        settings.sound_codec.model_dump_json(),
         settings.trim_silence,
         settings.longest_silence,
         settings.minimum_seconds,

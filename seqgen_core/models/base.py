@@ -7,11 +7,13 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from seqgen_core.errors import ShapeError
+from seqgen_core.models.condition import NO_CONDITION, Condition
 from seqgen_core.models.heads import Head, build_head
+from seqgen_core.models.tokens import check_tokens
 from seqgen_core.settings.tokens import TokenSpec
 
 
@@ -39,17 +41,20 @@ class CausalModel(nn.Module, ABC):
     tokens: what one token is. head: gives `head.size`, the outputs per token.
     receptive_field: tokens, the newest included; None for a recurrent model.
     period: the network repeats itself in time with this period, in tokens counted from the initial state.
-    classes: labels for global conditioning; with 0 there is no condition.
+    classes: labels for global conditioning. features: numbers per token for local conditioning. With 0 there is none.
+    longest: tokens of the longest stream that the model can take, where there is such a thing, as for images.
     """
 
     receptive_field: int | None
     period: int = 1
     classes: int = 0
+    features: int = 0
+    longest: int | None = None
 
-    def __init__(self, tokens: TokenSpec) -> None:
+    def __init__(self, tokens: TokenSpec, mixtures: int = 0) -> None:
         super().__init__()
         self.tokens = tokens
-        self.head: Head = build_head(tokens)
+        self.head: Head = build_head(tokens, mixtures)
 
     @abstractmethod
     def initial_state(self, batch: int) -> list[Tensor]:
@@ -64,7 +69,7 @@ class CausalModel(nn.Module, ABC):
         self,
         tokens: Tensor,
         state: list[Tensor] | None,
-        condition: Tensor | None,
+        condition: Condition,
         last: int,
         presence: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
@@ -74,11 +79,12 @@ class CausalModel(nn.Module, ABC):
         """
 
     def advance(
-        self, tokens: Tensor, state: list[Tensor], condition: Tensor | None = None
+        self, tokens: Tensor, state: list[Tensor], condition: Condition = NO_CONDITION
     ) -> tuple[Tensor, list[Tensor]]:
-        """Consume tokens int64 (B, T), T >= 1: outputs (B, T, head.size) and the next state.
+        """Consume tokens int64 (B, T, *shape), T >= 1: outputs (B, T, head.size) and the next state.
 
-        outputs[:, t] predicts the token after tokens[:, t]. condition: int64 (B,) class labels where classes > 0.
+        outputs[:, t] predicts the token after tokens[:, t]. condition: labels where classes > 0, features of these
+        very tokens where features > 0.
         Raises ShapeError, naming the shape that it got, where a tensor does not fit.
         """
         self._check(tokens, condition)
@@ -89,7 +95,7 @@ class CausalModel(nn.Module, ABC):
                 )
         return self._run(tokens, state, condition, tokens.shape[1], None)
 
-    def forward(self, tokens: Tensor, condition: Tensor | None = None, last: int | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, condition: Condition = NO_CONDITION, last: int | None = None) -> Tensor:
         """Outputs (B, last or T, head.size) of the last tokens, in parallel from the initial state.
 
         Equal to those of `advance`; only what the outputs asked for depend on is computed.
@@ -101,14 +107,14 @@ class CausalModel(nn.Module, ABC):
             raise ShapeError(f"last={last} outputs of tokens {tuple(tokens.shape)}; wanted 1 to {tokens.shape[1]}")
         return self._run(tokens, None, condition, steps, None)[0]
 
-    def forward_weighted(self, tokens: Tensor, presence: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward_weighted(self, tokens: Tensor, presence: Tensor, condition: Condition = NO_CONDITION) -> Tensor:
         """`forward` with what is heard of each token weighed by presence (B, T): 1 as it is, 0 not heard.
 
         Its gradient by presence says which tokens an output depends on.
         """
         self._check(tokens, condition)
-        if presence.shape != tokens.shape:
-            raise ShapeError(f"presence {tuple(presence.shape)} beside tokens {tuple(tokens.shape)}; wanted one shape")
+        if presence.shape != tokens.shape[:2]:
+            raise ShapeError(f"presence {tuple(presence.shape)} beside tokens {tuple(tokens.shape)}; wanted its (B, T)")
         return self._run(tokens, None, condition, tokens.shape[1], presence)[0]
 
     @property
@@ -126,28 +132,13 @@ class CausalModel(nn.Module, ABC):
         """Trained numbers as the paper's own code counts them."""
         return self.parameter_count
 
-    def _check(self, tokens: Tensor, condition: Tensor | None) -> None:
-        shape = tuple(tokens.shape)
-        if tokens.dim() != 2 or shape[0] < 1 or shape[1] < 1 or tokens.dtype != torch.int64:
-            raise ShapeError(f"tokens {shape} of {tokens.dtype}; wanted int64 (B, T) with B and T at least 1")
-        self._check_codes("tokens", tokens, self.tokens.values)
-        if self.classes and condition is None:
-            raise ShapeError(f"no condition for a model of {self.classes} classes; wanted int64 labels ({shape[0]},)")
-        if condition is None:
-            return
-        if not self.classes:
-            raise ShapeError(f"condition {tuple(condition.shape)} for a model without classes; wanted None")
-        if condition.shape != shape[:1] or condition.dtype != torch.int64:
-            raise ShapeError(
-                f"condition {tuple(condition.shape)} of {condition.dtype}; wanted int64 labels ({shape[0]},)"
-            )
-        self._check_codes("condition", condition, self.classes)
+    def fold(self) -> "CausalModel":
+        """Replace weights that are computed anew at each use, as by weight normalisation, by their values, for good."""
+        for module in self.modules():
+            for name in list(getattr(module, "parametrizations", {})):
+                parametrize.remove_parametrizations(module, name)
+        return self
 
-    @staticmethod
-    def _check_codes(name: str, codes: Tensor, values: int) -> None:
-        # On other devices the look-up itself complains; asking here would make the device wait at every step.
-        if codes.device.type != "cpu":
-            return
-        low, high = (int(edge) for edge in torch.aminmax(codes))
-        if low < 0 or high >= values:
-            raise ShapeError(f"{name} {tuple(codes.shape)} hold {low} to {high}; wanted 0 to {values - 1}")
+    def _check(self, tokens: Tensor, condition: Condition) -> None:
+        check_tokens(tokens, self.tokens)
+        condition.check(tokens.shape[0], tokens.shape[1], self.classes, self.features)

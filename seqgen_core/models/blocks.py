@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.tokens import TokenSpec
-
-NOTHING = -1
-"""Code, in kept tokens, of a time before the first token."""
 
 
 def preceded(x: Tensor, past: Tensor | None, length: int) -> Tensor:
@@ -69,27 +67,23 @@ def begin_smooth(weight: Tensor, std: float) -> None:
     weight.copy_(std * mixed.view_as(weight))
 
 
-def begin_output(output: nn.Conv1d, ordered: bool) -> None:
-    """Smooth rows for ordered codes, as wide as torch's own draw; otherwise torch's own draw stands."""
-    if ordered:
-        begin_smooth(output.weight, 1 / math.sqrt(3 * output.in_channels))
-
-
 class TokenConv(nn.Module):
-    """Convolution of K taps over one-hot tokens, as sums of looked-up rows: codes (B, K - 1 + T) -> (B, C, T).
+    """Convolution of K taps over tokens as a network hears them: codes (B, K - 1 + T, *shape) -> (B, C, T).
 
-    weight (K * V, C): the rows of the oldest tap come first. A code NOTHING adds nothing.
+    Categorical tokens are heard as one-hot vectors, by sums of looked-up rows; binary vectors and amplitudes as
+    numbers. weight (K * F, C), F numbers heard of a token: the rows of the oldest tap come first. NOTHING adds nothing.
     """
 
     def __init__(self, tokens: TokenSpec, channels: int, taps: int, bias: bool = True) -> None:
         super().__init__()
-        self.values, self.taps = tokens.values, taps
-        values = tokens.values
-        self.weight = nn.Parameter(torch.empty(taps * values, channels))
+        self.tokens, self.taps = tokens, taps
+        self.one_hot = tokens.kind in ("categorical", "pixels")
+        self.rows = tokens.values if self.one_hot else math.prod(tokens.shape)  # F
+        self.weight = nn.Parameter(torch.empty(taps * self.rows, channels))
         self.bias = nn.Parameter(torch.empty(channels)) if bias else None
         # One row per tap is heard at a time: unit variance of their sum.
-        if tokens.ordered:
-            for rows in self.weight.split(values):
+        if tokens.ordered and self.one_hot:
+            for rows in self.weight.split(self.rows):
                 begin_smooth(rows, 1 / math.sqrt(taps))
         else:
             nn.init.normal_(self.weight, std=1 / math.sqrt(taps))
@@ -97,20 +91,28 @@ class TokenConv(nn.Module):
             nn.init.zeros_(self.bias)
 
     def forward(self, codes: Tensor, presence: Tensor | None = None) -> Tensor:
-        """codes int64 (B, K - 1 + T); presence, where given, weighs what is heard of each code."""
-        heard = (codes != NOTHING).to(self.weight.dtype)
-        if presence is not None:
-            heard = heard * presence
-        batch, steps = codes.shape[0], codes.shape[1] - self.taps + 1
-        first_rows = torch.arange(self.taps, device=codes.device) * self.values
-        rows = codes.clamp(min=0).unfold(1, self.taps, 1) + first_rows  # (B, T, K)
-        weights = heard.unfold(1, self.taps, 1)  # (B, T, K)
-        x = F.embedding_bag(
-            rows.reshape(-1, self.taps),
-            self.weight,
-            mode="sum",
-            per_sample_weights=weights.reshape(-1, self.taps),
-        )
+        """codes int64 (B, K - 1 + T, *shape); presence (B, K - 1 + T), if given, weighs what is heard of each code."""
+        x = self._look_up(codes, presence) if self.one_hot else self._multiply(codes, presence)  # (B, T, C)
         if self.bias is not None:
             x = x + self.bias
-        return x.view(batch, steps, -1).transpose(1, 2)  # (B, C, T)
+        return x.transpose(1, 2)
+
+    def _look_up(self, codes: Tensor, presence: Tensor | None) -> Tensor:
+        there = (codes != NOTHING).to(self.weight.dtype)
+        if presence is not None:
+            there = there * presence
+        batch, steps = codes.shape[0], codes.shape[1] - self.taps + 1
+        first_rows = torch.arange(self.taps, device=codes.device) * self.rows
+        rows = codes.clamp(min=0).unfold(1, self.taps, 1) + first_rows  # (B, T, K)
+        weights = there.unfold(1, self.taps, 1)  # (B, T, K)
+        x = F.embedding_bag(
+            rows.reshape(-1, self.taps), self.weight, mode="sum", per_sample_weights=weights.reshape(-1, self.taps)
+        )
+        return x.view(batch, steps, -1)
+
+    def _multiply(self, codes: Tensor, presence: Tensor | None) -> Tensor:
+        x = heard(codes, self.tokens, self.weight.dtype)  # (B, K - 1 + T, F)
+        if presence is not None:
+            x = x * presence[..., None]
+        kernel = self.weight.view(self.taps, self.rows, -1).permute(2, 1, 0)  # (C, F, K)
+        return F.conv1d(x.transpose(1, 2), kernel).transpose(1, 2)

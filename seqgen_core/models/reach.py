@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from seqgen_core.models.base import CausalModel
+from seqgen_core.models.condition import Condition
+from seqgen_core.models.tokens import random_tokens
 
 
 def measure_reach(model: CausalModel) -> int:
@@ -35,7 +37,7 @@ def measure_reach(model: CausalModel) -> int:
 
 
 def _redrawn(model: CausalModel) -> CausalModel:
-    twin = copy.deepcopy(model).cpu().requires_grad_(False)
+    twin = copy.deepcopy(model).cpu().requires_grad_(False).eval().fold()
     # The longest path multiplies a weight of every layer: float32 has room for about a hundred.
     fine = model.parameter_count < 1e6 or len(model.layer_table()) > 100
     twin = twin.double() if fine else twin.float()
@@ -49,6 +51,14 @@ def _redrawn(model: CausalModel) -> CausalModel:
         else:  # a convolution (outputs, inputs, taps): each tap passes on as much as it gets
             parameter.copy_(noise / math.sqrt(parameter.shape[1]))
     return twin
+
+
+def silent_condition(model: CausalModel, steps: int) -> Condition:
+    """Class 0 and features of zeros, of which `_redrawn` leaves nothing to hear."""
+    return Condition(
+        labels=torch.zeros(1, dtype=torch.int64) if model.classes else None,
+        features=next(model.parameters()).new_zeros(1, steps, model.features) if model.features else None,
+    )
 
 
 class _OpenRelus(TorchFunctionMode):
@@ -68,15 +78,15 @@ def _largest_lag(model: CausalModel, length: int) -> int | None:
     moves, and so a bound on their lags; the stretch with the largest bound is halved until one token is left.
     """
     generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(model.head.size, (1, length), generator=generator)
-    condition = torch.zeros(1, dtype=torch.int64) if model.classes else None
+    tokens = random_tokens(model.tokens, 1, length, generator)
+    condition = silent_condition(model, length)
     loudness = 0.5 + torch.rand(length, generator=generator, dtype=next(model.parameters()).dtype)
 
     def last_moved(first: int, stop: int, steps: int) -> int:
         presence = torch.zeros(1, steps, dtype=loudness.dtype)
         presence[0, first:stop] = loudness[first:stop]
         with _OpenRelus():
-            outputs = model.forward_weighted(tokens[:, :steps], presence, condition)[0]  # (T, V)
+            outputs = model.forward_weighted(tokens[:, :steps], presence, condition.stretch(0, steps))[0]  # (T, V)
         moved = outputs.abs().amax(dim=1).nonzero()
         return int(moved[-1]) if len(moved) else first - 1
 

@@ -17,21 +17,23 @@ from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import NOTHING, TokenConv, begin_output, gated, kept, preceded, to_outputs
+from seqgen_core.models.blocks import TokenConv, gated, kept, preceded, to_outputs
+from seqgen_core.models.condition import Condition
 from seqgen_core.models.sequnet_plan import BlockPlan, plan_ticks
+from seqgen_core.models.tokens import NOTHING
 from seqgen_core.settings.model import SequnetSettings
 from seqgen_core.settings.tokens import TokenSpec
 
 
 class Sequnet(CausalModel):
-    """advance: tokens int64 (B, T) in [0, V), state -> outputs (B, T, V), next state.
+    """advance: tokens int64 (B, T, *shape), state -> outputs (B, T, head.size), next state.
 
     State: the clock, int64 (B,), one value for the whole batch: tokens heard modulo `period`; the newest K - 1 tokens,
-    int64 (B, K - 1); then for each layer its newest inputs (B, C, P), oldest first.
+    int64 (B, K - 1, *shape); then for each layer its newest inputs (B, C, P), oldest first.
     """
 
     def __init__(self, settings: SequnetSettings, tokens: TokenSpec) -> None:
-        super().__init__(tokens)
+        super().__init__(tokens, settings.mixtures)
         self.settings = settings
         channels, taps, depth, slower = settings.features, settings.kernel_size, settings.depth, settings.levels - 1
         self.period = 2**slower
@@ -40,21 +42,21 @@ class Sequnet(CausalModel):
         self.bottleneck = nn.ModuleList(_Residual(channels, channels, taps) for _ in range(depth))
         self.up = nn.ModuleList(_Up(channels, taps, depth) for _ in range(slower))  # fastest first
         self.output = nn.Conv1d(channels, self.head.size, 1)
-        begin_output(self.output, tokens.ordered)
+        self.head.begin(self.output.weight, self.output.bias)
         self.receptive_field = self.layer_table()[-1].receptive_field
 
     def initial_state(self, batch: int) -> list[Tensor]:
         """Clock 0, no tokens, silence in every layer."""
         weight = self.output.weight  # lends its device and dtype
         clock = torch.zeros(batch, dtype=torch.int64, device=weight.device)
-        codes = clock.new_full((batch, self.settings.kernel_size - 1), NOTHING)
+        codes = clock.new_full((batch, self.settings.kernel_size - 1, *self.tokens.shape), NOTHING)
         return [clock, codes, *(weight.new_zeros(batch, layer.inputs, layer.past) for layer in self._each_layer())]
 
     def _run(
         self,
         tokens: Tensor,
         state: list[Tensor] | None,
-        condition: Tensor | None,
+        condition: Condition,
         last: int,
         presence: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
@@ -63,8 +65,8 @@ class Sequnet(CausalModel):
         plan = plan_ticks(begin, tokens.shape[1], last, settings.levels, settings.depth, settings.kernel_size)
         memory = _Memory(None if state is None else state[2:])
         wanted = plan.entry + settings.kernel_size - 1
-        heard = tokens.new_full((len(tokens), settings.kernel_size - 1), NOTHING) if state is None else state[1]
-        codes = torch.cat([heard, tokens], dim=1)  # (B, K - 1 + T)
+        before = self.initial_state(len(tokens))[1] if state is None else state[1]
+        codes = torch.cat([before, tokens], dim=1)  # (B, K - 1 + T)
         if presence is not None:
             presence = F.pad(presence, (settings.kernel_size - 1, 0))[:, -wanted:]
 

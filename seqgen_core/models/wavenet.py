@@ -12,25 +12,26 @@ import torch
 from torch import Tensor, nn
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import TokenConv, begin_output, begin_smooth, convolve, gated, kept, preceded, to_outputs
+from seqgen_core.models.blocks import TokenConv, begin_smooth, convolve, gated, kept, preceded, to_outputs
+from seqgen_core.models.condition import Condition
 from seqgen_core.settings.model import WaveNetSettings
 from seqgen_core.settings.tokens import TokenSpec
 
 
 class WaveNet(CausalModel):
-    """advance: tokens int64 (B, T) in [0, V), state -> outputs (B, T, V), next state.
+    """advance: tokens int64 (B, T, *shape), state -> outputs (B, T, head.size), next state.
 
     State: for each layer its newest inputs (B, residual channels, P), oldest first.
     """
 
     def __init__(self, settings: WaveNetSettings, tokens: TokenSpec) -> None:
-        super().__init__(tokens)
+        super().__init__(tokens, settings.mixtures)
         self.settings = settings
         self.classes = settings.classes
         channels, skips = settings.residual_channels, settings.skip_channels
         count = settings.stacks * settings.layers
         dilations = [2 ** (index % settings.layers) for index in range(count)]  # tokens between taps
-        if settings.input == "one-hot":
+        if settings.input == "one-hot" or tokens.kind not in ("categorical", "pixels"):
             self.input = TokenConv(tokens, channels, taps=1, bias=settings.bias)
         else:
             self.input = nn.Embedding(tokens.values, channels)
@@ -42,7 +43,7 @@ class WaveNet(CausalModel):
         width = settings.output_channels or skips
         self.mix = nn.Conv1d(skips, width, 1)
         self.output = nn.Conv1d(width, self.head.size, 1)
-        begin_output(self.output, tokens.ordered)
+        self.head.begin(self.output.weight, self.output.bias)
         self.receptive_field = 1 + sum(layer.past for layer in self._each_layer())
 
     def initial_state(self, batch: int) -> list[Tensor]:
@@ -55,7 +56,7 @@ class WaveNet(CausalModel):
         self,
         tokens: Tensor,
         state: list[Tensor] | None,
-        condition: Tensor | None,
+        condition: Condition,
         last: int,
         presence: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
@@ -129,12 +130,12 @@ class Layer(nn.Module):
         self.skip = nn.Conv1d(inner, settings.skip_channels, 1, bias=bias)
 
     def forward(
-        self, x: Tensor, past: Tensor | None, condition: Tensor | None, count: int, last: int
+        self, x: Tensor, past: Tensor | None, condition: Condition, count: int, last: int
     ) -> tuple[Tensor, Tensor]:
         """Inputs (B, C, T) -> outputs (B, C, count) and what goes to the skip path (B, skips, last)."""
         z = convolve(self.gated, preceded(x, past, count + self.past))  # (B, 2 * inner, count)
         if self.condition is not None:
-            z = z + self.condition(condition)[:, :, None]
+            z = z + self.condition(condition.labels)[:, :, None]
         z = gated(z)  # (B, inner, count)
         sent = self.skip(z[:, :, count - last :])
         if self.residual is None:

@@ -7,7 +7,14 @@ from pydantic import Field, field_validator
 from seqgen_core.settings.base import Settings
 
 
-class WaveNetSettings(Settings):
+class _AnyModel(Settings):
+    """What every model offers."""
+
+    mixtures: int = Field(0, ge=0, le=100)
+    """Logistics that mix to the distribution of an ordered token; 0 takes a softmax, or 10 of them for pcm16 sound."""
+
+
+class WaveNetSettings(_AnyModel):
     """WaveNet (van den Oord et al. 2016): stacks of dilated causal convolutions with gates and skip connections."""
 
     kind: Literal["wavenet"] = "wavenet"
@@ -36,7 +43,7 @@ class WaveNetSettings(Settings):
     """Class labels for global conditioning; 0 means none."""
 
 
-class SequnetSettings(Settings):
+class SequnetSettings(_AnyModel):
     """Seq-U-Net (Stoller et al. 2019), gated residual variant: a causal U-Net whose levels run at halving clocks."""
 
     kind: Literal["sequnet"] = "sequnet"

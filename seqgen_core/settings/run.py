@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from seqgen_core.settings.base import Settings
-from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.settings.codec import CodecSettings
 from seqgen_core.settings.model import ModelSettings
 from seqgen_core.settings.tokens import TokenSpec
 from seqgen_core.settings.train import TrainSettings
@@ -16,8 +16,8 @@ class DataAccount(Settings):
 
     path: Path | None = None
     """Prepared data folder, or none for imported weights."""
-    codec: AudioCodecSettings
-    """How tokens become sound."""
+    codec: CodecSettings
+    """How tokens become sound, text, notes or images."""
     gain: float = 1.0
     """Factor that all amplitudes were multiplied by before the codec (see preprocess.normalise)."""
     content_hash: str = ""

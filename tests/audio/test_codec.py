@@ -9,13 +9,13 @@ from torchaudio.functional import mu_law_decoding, mu_law_encoding
 
 from seqgen_core.audio.codec import A_LAW, AudioCodec
 from seqgen_core.errors import SeqgenError
-from seqgen_core.settings.codec import AudioCodecSettings, Companding
+from seqgen_core.settings.codec import AudioCodecSettings, SoundName
 
-COMPANDINGS: tuple[Companding, ...] = ("mu-law", "a-law", "linear")
+COMPANDINGS: tuple[SoundName, ...] = ("mu-law", "a-law", "linear")
 
 
-def codec(companding: Companding = "mu-law", levels: int = 256) -> AudioCodec:
-    return AudioCodec(AudioCodecSettings(companding=companding, levels=levels))
+def codec(companding: SoundName = "mu-law", levels: int = 256) -> AudioCodec:
+    return AudioCodec(AudioCodecSettings(kind=companding, levels=levels))
 
 
 @given(st.sampled_from(COMPANDINGS), st.integers(2, 65536))

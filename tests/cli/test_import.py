@@ -122,7 +122,7 @@ def test_an_imported_run_is_trained_on_the_projects_data(monkeypatch: pytest.Mon
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "gain": 0.5}))
     codec = data.manifest.codec
     wavenet_snapshot(tmp_path / "snapshot", values=codec.levels)
-    chosen = f"preprocess.rate={codec.rate} preprocess.companding={codec.companding}"
+    chosen = f"preprocess.rate={codec.rate} preprocess.codec={codec.kind}"
     small = "batch_size = 2\nwindow = 32\nthreads = 1\nsample_count = 0\ntensorboard = false\n"
     (tmp_path / "seqgen.toml").write_text(f"[train]\n{small}")
     assert seqgen(monkeypatch, f"import snapshot stacks=2 layers=2 {chosen} --out run") == 0

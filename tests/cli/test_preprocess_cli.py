@@ -50,12 +50,12 @@ def test_without_arguments_raw_becomes_prepared(project, seqgen):
 
 def test_flags_and_overrides_reach_the_work(project, seqgen):
     code, out, err = seqgen(
-        *("preprocess", "data/raw/0.wav", "data/raw/1.wav", "--out", "small", "jobs=1", "companding=linear", "--json"),
+        *("preprocess", "data/raw/0.wav", "data/raw/1.wav", "--out", "small", "jobs=1", "codec=linear", "--json"),
         *("--rate", "8000", "--levels", "1024", "--trim-silence", "-60", "--normalise", "peak", "--seed", "3"),
     )
     assert code == 0, err
     result = json.loads(out)
-    assert result["codec"] == {"kind": "audio", "rate": 8000, "companding": "linear", "levels": 1024}
+    assert result["codec"] == {"kind": "linear", "rate": 8000, "levels": 1024}
     assert sum(split["tokens"] for split in result["splits"].values()) == 8000
     assert result["gain"] > 1
     assert any("cut along time" in warning for warning in result["warnings"])
@@ -92,7 +92,7 @@ def test_info_data_check_finds_damage(project, seqgen):
         (("preprocess", "nowhere"), 2, "The input nowhere does not exist."),
         (("preprocess", "data/raw/empty.wav"), 1, "None of 1 files could be used: data/raw/empty.wav: it is empty"),
         (("preprocess", "--levels", "1"), 2, "levels"),
-        (("preprocess", "--companding", "mu"), 2, "'mu-law', 'a-law' or 'linear'"),
+        (("preprocess", "--codec", "mu"), 2, "'mu-law', 'a-law', 'linear'"),
         (("preprocess", "--out", "data/raw"), 2, "data/raw is input and output at once."),
         (("preprocess", "valid_share=0.6", "test_share=0.6"), 2, "valid_share + test_share is 1.2"),
         (("preprocess", "levls=12"), 2, "did you mean 'levels'?"),

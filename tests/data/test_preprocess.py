@@ -48,7 +48,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(("companding", "levels"), [("mu-law", 256), ("a-law", 64), ("linear", 65536)])
 def test_tokens_are_the_encoded_recordings(tmp_path, companding, levels):
     raw = fill(tmp_path / "raw", 5)
-    report = prepare(raw, tmp_path / "out", companding=companding, levels=levels)
+    report = prepare(raw, tmp_path / "out", codec=companding, levels=levels)
     data = PreparedData.open(tmp_path / "out")
     data.verify()
     codec = AudioCodec(data.manifest.codec)
@@ -225,7 +225,7 @@ def test_amplitude_is_never_rescaled_per_file(tmp_path):
     write_wav(tmp_path / "raw" / "more.wav", noise(seed=3), RATE)
     levels = {}
     for normalise in ("none", "peak", "rms"):
-        prepare(tmp_path / "raw", tmp_path / normalise, companding="linear", levels=65536, normalise=normalise)
+        prepare(tmp_path / "raw", tmp_path / normalise, codec="linear", levels=65536, normalise=normalise)
         data = PreparedData.open(tmp_path / normalise)
         codec = AudioCodec(data.manifest.codec)
         sounds = {Path(item.origin).stem: codec.decode(data.tokens(item)) for item in data.manifest.items}

@@ -25,7 +25,7 @@ ODD = 'a "quoted" näme\nwith lines \\ and = signs'
     ],
 )
 def test_run_settings_come_back(tmp_path, kind, train):
-    codec = AudioCodecSettings(rate=8000, companding="linear", levels=65536)
+    codec = AudioCodecSettings(rate=8000, kind="linear", levels=65536)
     settings = RunSettings(
         model=MODEL_KINDS[kind](),
         tokens=codec.tokens,

@@ -1,54 +1,30 @@
-"""Heads: from a model's outputs to a likelihood and to samples, so that training and generation cannot disagree.
+"""The categorical head: a softmax over the token values, and drawing from weights by uniforms.
 
 Axes: B batch, V token values.
 """
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
-from seqgen_core.settings.tokens import CategoricalTokens, TokenSpec
-
-
-class Head(Protocol):
-    """What training, evaluation and generation ask of a model's outputs."""
-
-    size: int
-    """Outputs per token."""
-
-    def bits(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """-log2 of the probability of targets (...) under outputs (..., size), in float32 or finer."""
-        ...
-
-    def probabilities(self, outputs: Tensor) -> Tensor:
-        """Probability of every token value (..., V), in float32 or finer."""
-        ...
-
-    def mode(self, outputs: Tensor) -> Tensor:
-        """Likeliest token, int64 (...)."""
-        ...
-
-    def sample(
-        self, outputs: Tensor, uniforms: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
-    ) -> Tensor:
-        """Tokens int64 (B,) drawn from outputs (B, size) by uniforms float64 (B,) in [0, 1)."""
-        ...
-
-
-def build_head(tokens: TokenSpec) -> Head:
-    """The head for one sort of token."""
-    return CategoricalHead(tokens)
+from seqgen_core.models.blocks import begin_smooth
 
 
 class CategoricalHead:
-    """A softmax over the token values: outputs (..., V) are unnormalised log-probabilities."""
+    """Outputs (..., V) are unnormalised log-probabilities. ordered: near values mean near things."""
 
-    def __init__(self, tokens: CategoricalTokens) -> None:
-        self.size = tokens.values
+    draws = 1
+
+    def __init__(self, values: int, *, ordered: bool = False) -> None:
+        self.size, self.ordered = values, ordered
+
+    def begin(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Smooth rows for ordered values, as wide as torch's own draw; otherwise torch's own draw stands."""
+        if self.ordered:
+            begin_smooth(weight, 1 / math.sqrt(3 * weight[0].numel()))
 
     def bits(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """-log2 p of targets int64 (...) under outputs (..., V), in float32, or float64 where outputs are."""
@@ -76,9 +52,9 @@ class CategoricalHead:
         these top_p keeps the fewest likeliest whose probability reaches it. Of equals the lower token is kept.
         Raises ShapeError where the shapes differ or, on the CPU, an output is NaN or +inf or all are -inf.
         """
-        if outputs.dim() != 2 or outputs.shape[1] != self.size or uniforms.shape != outputs.shape[:1]:
+        if outputs.dim() != 2 or outputs.shape[1] != self.size or uniforms.shape != (outputs.shape[0], 1):
             raise ShapeError(
-                f"outputs {tuple(outputs.shape)} and uniforms {tuple(uniforms.shape)}; wanted (B, {self.size}) and (B,)"
+                f"outputs {tuple(outputs.shape)} and uniforms {tuple(uniforms.shape)}; wanted (B, {self.size}), (B, 1)"
             )
         device = outputs.device
         if device.type == "mps":  # has no float64
@@ -90,15 +66,23 @@ class CategoricalHead:
         outputs = outputs.double()
         # The largest becomes 0 before the division, so that no temperature, however small, overflows.
         weights = ((outputs - outputs.amax(dim=1, keepdim=True)) / temperature).exp()  # (B, V)
-        if top_k or top_p < 1:
-            weights = _keep_likeliest(weights, top_k, top_p)
-        cumulated = weights.cumsum(dim=1)
-        threshold = uniforms.to(cumulated)[:, None] * cumulated[:, -1:]
-        possible = weights > 0
-        hit = ((cumulated > threshold) & possible).to(torch.uint8)
-        # Rounding can leave a uniform close to 1 without a hit: it means the last possible token.
-        final = self.size - 1 - possible.flip(1).to(torch.uint8).argmax(dim=1)
-        return torch.where(hit.amax(dim=1) > 0, hit.argmax(dim=1), final).to(device)
+        return draw_from_weights(weights, uniforms[:, 0], top_k, top_p).to(device)
+
+
+def draw_from_weights(weights: Tensor, uniforms: Tensor, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Places int64 (B,) in rows of unnormalised float64 weights (B, V), at the share that each uniform (B,) names.
+
+    top_k and top_p as for the categorical head's `sample`.
+    """
+    if top_k or top_p < 1:
+        weights = _keep_likeliest(weights, top_k, top_p)
+    cumulated = weights.cumsum(dim=1)
+    threshold = uniforms.to(cumulated)[:, None] * cumulated[:, -1:]
+    possible = weights > 0
+    hit = ((cumulated > threshold) & possible).to(torch.uint8)
+    # Rounding can leave a uniform close to 1 without a hit: it means the last possible place.
+    final = weights.shape[1] - 1 - possible.flip(1).to(torch.uint8).argmax(dim=1)
+    return torch.where(hit.amax(dim=1) > 0, hit.argmax(dim=1), final)
 
 
 def _fine(outputs: Tensor) -> Tensor:

@@ -1,0 +1,42 @@
+"""What a renderer does: tokens that a model drew become files to hear, to read, to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One thing to show while a model trains. kind says what value is: sound, a float32 waveform (n,) at `rate` Hz;
+    image, uint8 (H, W, 3); text, a str."""
+
+    name: str
+    kind: Literal["sound", "image", "text"]
+    value: Any
+    rate: int = 0
+
+
+class Renderer(Protocol):
+    """One for each kind of codec, built from the codec's settings."""
+
+    def write(self, tokens: np.ndarray, stem: Path) -> dict[str, str]:
+        """Write tokens (N, *shape) as files whose names begin with stem.name; the names written, by what they hold.
+
+        Such as {"wav": "clip-000.wav"}, or {"midi": …, "png": …, "wav": …}. Raises OSError.
+        """
+        ...
+
+    def measures(self, tokens: np.ndarray) -> dict[str, float | str]:
+        """A few figures of one clip for the sheet, such as peak and rms, or the beginning of a text."""
+        ...
+
+    def finish(self, folder: Path, clips: Sequence[np.ndarray]) -> dict[str, str]:
+        """Write what shows all clips at once, such as a grid of images; the names written, or nothing."""
+        ...
+
+    def preview(self, tokens: np.ndarray, name: str) -> Preview:
+        """One clip to show while a model trains."""
+        ...
