@@ -23,3 +23,36 @@ class Stream:
         """Its first `length` tokens."""
         features = None if self.features is None else self.features[:length]
         return replace(self, tokens=self.tokens[:length], features=features)
+
+
+def token_dtype(values: int) -> np.dtype:
+    """The narrowest unsigned integer type that holds tokens 0 to values - 1, values up to 65536."""
+    return np.dtype(np.uint8 if values <= 256 else np.uint16)
+
+
+@dataclass(frozen=True)
+class Upsampled:
+    """Features at the rate of the tokens: frames (K, F), of which frame k tells of token k * hop, N tokens long.
+
+    Between two frames they change linearly; beyond the last one it stands. Indexed like an array (N, F), it gives
+    float32 rows without ever laying out the whole.
+    """
+
+    frames: np.ndarray
+    hop: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, places: slice | np.ndarray) -> "np.ndarray | Upsampled":
+        if isinstance(places, slice):
+            if places.start in (None, 0) and places.step in (None, 1):
+                return replace(self, length=len(range(*places.indices(self.length))))
+            places = np.arange(*places.indices(self.length))
+        position = np.asarray(places) / self.hop
+        before = np.minimum(position.astype(np.int64), len(self.frames) - 1)
+        after = np.minimum(before + 1, len(self.frames) - 1)
+        share = np.clip(position - before, 0, 1)[:, None]
+        mixed = np.asarray(self.frames[before]) * (1 - share) + np.asarray(self.frames[after]) * share
+        return mixed.astype(np.float32)

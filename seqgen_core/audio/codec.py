@@ -15,13 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from seqgen_core.errors import SeqgenError
 from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.tokens import TokenSpec
+from seqgen_core.streams import token_dtype
 
 A_LAW = 87.6  # ITU-T G.711
-
-
-def token_dtype(values: int) -> np.dtype:
-    """The narrowest unsigned integer type that holds tokens 0 to values - 1, values up to 65536."""
-    return np.dtype(np.uint8 if values <= 256 else np.uint16)
 
 
 def first_non_finite(waveform: NDArray[np.floating]) -> int | None:

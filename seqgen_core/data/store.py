@@ -2,6 +2,7 @@
 
     manifest.json               what is in it; written last, so a folder without one is not finished
     tokens-<build>-00000.bin    shards: the tokens of many items, one after another, little-endian, nothing between them
+    features-<build>.bin        features for local conditioning, float32, little-endian, where there are any
 
 An item is one stretch of one recording that lies in one split; a window never crosses items.
 The manifest is replaced in one rename and names its shards: while new data is built beside it, the old stays whole.
@@ -10,27 +11,23 @@ The manifest is replaced in one rename and names its shards: while new data is b
 import hashlib
 import json
 import math
-import os
-import uuid
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from seqgen_core.audio.codec import token_dtype
 from seqgen_core.errors import SeqgenError
-from seqgen_core.files import fsync_directory, write_text_atomically
 from seqgen_core.settings.base import Settings
-from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.settings.codec import CodecSettings
+from seqgen_core.settings.features import MelSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
 from seqgen_core.settings.tokens import TokenSpec
+from seqgen_core.streams import Stream, Upsampled, token_dtype
 
 VERSION = 1
 MANIFEST = "manifest.json"
-SHARD_BYTES = 256 * 2**20
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
@@ -54,6 +51,12 @@ class Item(Settings):
     """Of its tokens' bytes, little-endian."""
     label: int | None = None
     """Class label, an index into the manifest's label_names; none without labels."""
+    given: int = 1
+    """Tokens at its start that are given, not predicted."""
+    frames: int = 0
+    """Frames of its features; 0 without features."""
+    features_offset: int = 0
+    """Frames before them in the file of features."""
 
 
 class Rejected(Settings):
@@ -70,12 +73,16 @@ class Manifest(Settings):
 
     version: int = VERSION
     """Version of this layout."""
-    codec: AudioCodecSettings
-    """How the tokens were made and turn back into sound."""
+    codec: CodecSettings
+    """How the tokens were made and turn back into sound, text, notes or images."""
     tokens: TokenSpec
     """What one token is."""
     label_names: tuple[str, ...] = ()
     """Names of the class labels, by index."""
+    features: MelSettings | None = None
+    """How features were made of the sound; none without features."""
+    features_file: str = ""
+    """Name of the file that holds the features."""
     items: tuple[Item, ...] = ()
     """Everything that was stored."""
     rejected: tuple[Rejected, ...] = ()
@@ -83,7 +90,7 @@ class Manifest(Settings):
     warnings: tuple[str, ...] = ()
     """What a person should know about this data."""
     order0_bits: float | None = None
-    """Entropy in bits of the histogram of the training tokens; none without training tokens."""
+    """Entropy in bits of the histogram of the training tokens (of each place of a vector, summed); none without any."""
     gain: float = 1.0
     """Factor that all amplitudes were multiplied by before the codec (see normalise)."""
     silence_dropped_seconds: float = 0.0
@@ -101,7 +108,8 @@ class PreparedData:
         self.path = path
         self.manifest = manifest
         self.dtype = token_dtype(manifest.tokens.values).newbyteorder("<")
-        self._maps: dict[str, NDArray[np.unsignedinteger]] = {}
+        self.token_bytes = self.dtype.itemsize * math.prod(manifest.tokens.shape)
+        self._maps: dict[str, np.ndarray] = {}
 
     @classmethod
     def open(cls, path: Path) -> "PreparedData":
@@ -114,8 +122,11 @@ class PreparedData:
         data = cls(path, manifest)
         needed: dict[str, int] = {}
         for item in manifest.items:
-            end = (item.offset + item.length) * data.dtype.itemsize
+            end = (item.offset + item.length) * data.token_bytes
             needed[item.shard] = max(needed.get(item.shard, 0), end)
+            if item.frames and manifest.features is not None:
+                end = (item.features_offset + item.frames) * manifest.features.bands * 4
+                needed[manifest.features_file] = max(needed.get(manifest.features_file, 0), end)
         for shard, size in needed.items():
             file = path / shard
             if not file.is_file():
@@ -131,15 +142,33 @@ class PreparedData:
         return tuple(item for item in self.manifest.items if item.split == split)
 
     def tokens(self, item: Item) -> NDArray[np.unsignedinteger]:
-        """Read-only memory-mapped tokens (length,) of an item, uint8 or uint16."""
+        """Read-only memory-mapped tokens (length, *shape) of an item, uint8 or uint16."""
         if item.shard not in self._maps:
-            self._maps[item.shard] = np.memmap(self.path / item.shard, dtype=self.dtype, mode="r")
+            shape = (-1, *self.manifest.tokens.shape)
+            self._maps[item.shard] = np.memmap(self.path / item.shard, dtype=self.dtype, mode="r").reshape(shape)
         return self._maps[item.shard][item.offset : item.offset + item.length]
+
+    def frames(self, item: Item) -> NDArray[np.float32] | None:
+        """Read-only memory-mapped features (frames, bands) of an item, None without features."""
+        features = self.manifest.features
+        if features is None or not item.frames:
+            return None
+        file = self.manifest.features_file
+        if file not in self._maps:
+            self._maps[file] = np.memmap(self.path / file, dtype="<f4", mode="r").reshape(-1, features.bands)
+        return self._maps[file][item.features_offset : item.features_offset + item.frames]
+
+    def stream(self, item: Item, length: int | None = None) -> Stream:
+        """An item as every later stage takes it, or its first `length` tokens."""
+        tokens, frames, mel = self.tokens(item), self.frames(item), self.manifest.features
+        features = None if frames is None or mel is None else Upsampled(frames, mel.hop, len(tokens))
+        stream = Stream(item.origin, tokens, item.label, features, item.given)
+        return stream if length is None else stream.cut(length)
 
     def content_hash(self) -> str:
         """Sixteen hexadecimal digits over codec and items: equal where training would read the very same tokens."""
-        items = [(item.split, item.sha256, item.length, item.label) for item in self.manifest.items]
-        return stable_key(self.manifest.codec.model_dump_json(), json.dumps(items))
+        items = [(item.split, item.sha256, item.length, item.label, item.given) for item in self.manifest.items]
+        return stable_key(self.manifest.codec.model_dump_json(), str(self.manifest.features), json.dumps(items))
 
     def verify(self) -> None:
         """Compare every item's tokens with its sha256. Raises SeqgenError that names the first that differs."""
@@ -181,121 +210,9 @@ def _again(path: Path) -> str:
     return f"Prepare it with `seqgen preprocess … --out {path}`."
 
 
-class PreparedWriter:
-    """Builds prepared data in a folder; what stood there stays valid until `finish`.
-
-    Use it as a context manager: leaving it without `finish` removes the shards written so far.
-    """
-
-    def __init__(self, path: Path, codec: AudioCodecSettings) -> None:
-        self.path = Path(path)
-        self.codec = codec
-        self.dtype = token_dtype(codec.levels).newbyteorder("<")
-        self.items: list[Item] = []
-        self._histogram = np.zeros(codec.levels, np.int64)
-        self._build = uuid.uuid4().hex[:8]
-        self._shards: list[Path] = []
-        self._stream: IO[bytes] | None = None
-        self._tokens_in_shard = 0
-        self._finished = False
-
-    def __enter__(self) -> "PreparedWriter":
-        self.path.mkdir(parents=True, exist_ok=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close_shard()
-        if not self._finished:
-            for shard in self._shards:
-                shard.unlink(missing_ok=True)
-
-    def add(
-        self, tokens: NDArray[np.integer], *, origin: str, split: Split, label: int | None = None, key: str = ""
-    ) -> Item:
-        """Store the tokens (T,) of one item; T >= 1. Raises SeqgenError where a token is not one of the codec's."""
-        if tokens.ndim != 1 or not len(tokens):
-            raise ValueError(f"tokens of shape {tokens.shape}; (T,) with T >= 1 is needed")
-        if self._stream is None or self._tokens_in_shard * self.dtype.itemsize >= SHARD_BYTES:
-            self._open_shard()
-        assert self._stream is not None
-        digest = hashlib.sha256()
-        for start in range(0, len(tokens), 2**22):  # blocks, since the item may be a memory map of hours
-            block = np.asarray(tokens[start : start + 2**22])
-            if block.min() < 0 or block.max() >= self.codec.levels:
-                outside = block.max() if block.max() >= self.codec.levels else block.min()
-                raise SeqgenError(f"token {outside} of {origin} does not exist with {self.codec.levels} levels.")
-            data = np.ascontiguousarray(block, dtype=self.dtype).tobytes()
-            digest.update(data)
-            self._stream.write(data)
-            if split == "train":
-                self._histogram += np.bincount(block.astype(np.int64, copy=False), minlength=self.codec.levels)
-        item = Item(
-            key=key or stable_key(origin),
-            origin=origin,
-            split=split,
-            shard=self._shards[-1].name,
-            offset=self._tokens_in_shard,
-            length=len(tokens),
-            sha256=digest.hexdigest(),
-            label=label,
-        )
-        self._tokens_in_shard += len(tokens)
-        self.items.append(item)
-        return item
-
-    def finish(
-        self,
-        settings: PreprocessSettings | None = None,
-        *,
-        label_names: Sequence[str] = (),
-        rejected: Iterable[Rejected] = (),
-        warnings: Iterable[str] = (),
-        gain: float = 1.0,
-        silence_dropped_seconds: float = 0.0,
-        fingerprint: str = "",
-    ) -> Manifest:
-        """Make the shards durable, put the manifest in place, remove shards of earlier builds."""
-        self._close_shard()
-        fsync_directory(self.path)
-        manifest = Manifest(
-            codec=self.codec,
-            tokens=self.codec.tokens,
-            label_names=tuple(label_names),
-            items=tuple(self.items),
-            rejected=tuple(rejected),
-            warnings=tuple(warnings),
-            order0_bits=entropy_bits(self._histogram) if self._histogram.any() else None,
-            gain=gain,
-            silence_dropped_seconds=silence_dropped_seconds,
-            fingerprint=fingerprint,
-            settings=settings
-            or PreprocessSettings(
-                rate=self.codec.rate, companding=self.codec.companding, levels=self.codec.levels, out=self.path
-            ),
-        )
-        write_text_atomically(self.path / MANIFEST, manifest.model_dump_json(indent=1))
-        self._finished = True
-        remove_stray_shards(self.path, {item.shard for item in self.items})
-        return manifest
-
-    def _open_shard(self) -> None:
-        self._close_shard()
-        shard = self.path / f"tokens-{self._build}-{len(self._shards):05d}.bin"
-        self._shards.append(shard)
-        self._stream = shard.open("wb")
-        self._tokens_in_shard = 0
-
-    def _close_shard(self) -> None:
-        if self._stream is not None:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-            self._stream = None
-
-
 def remove_stray_shards(path: Path, wanted: set[str]) -> None:
-    """Delete the shards that no manifest names: left by a killed build, or replaced by a new one."""
-    for shard in path.glob("tokens-*-*.bin"):
+    """Delete the files of tokens and features that no manifest names: of a killed build, or replaced by a new one."""
+    for shard in [*path.glob("tokens-*-*.bin"), *path.glob("features-*.bin")]:
         if shard.name not in wanted:
             shard.unlink(missing_ok=True)
 
@@ -303,9 +220,3 @@ def remove_stray_shards(path: Path, wanted: set[str]) -> None:
 def stable_key(*parts: object) -> str:
     """Sixteen hexadecimal digits that depend on the parts alone."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-def entropy_bits(histogram: NDArray[np.integer]) -> float:
-    """Entropy in bits per token of the counts (V,): what a model needs that knows the histogram and nothing else."""
-    shares = histogram[histogram > 0] / histogram.sum()
-    return max(0.0, -math.fsum(float(share) * math.log2(share) for share in shares))
