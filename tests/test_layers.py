@@ -11,13 +11,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = "seqgen_core"
 LEAVES = {"audio", "text", "notes", "images"}
-FOUNDATION = {"errors", "progress", "files", "settings", "streams"}
+FOUNDATION = {"errors", "progress", "files", "settings", "streams", "previews"}
 """Every part of the core may import these."""
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "progress": set(),
     "files": set(),
     "streams": set(),
+    "previews": set(),
     "settings": {"errors"},
     "devices": FOUNDATION,
     **{leaf: FOUNDATION for leaf in LEAVES},

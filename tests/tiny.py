@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seqgen_core.data.store import PreparedData, PreparedWriter
+from seqgen_core.data.store import PreparedData
+from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.runs import RunFolder
 from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.model import SequnetSettings, WaveNetSettings

@@ -10,6 +10,7 @@ Axes: B batch, L inputs of a window, S scored.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -21,14 +22,18 @@ from seqgen_core.errors import SeqgenError
 class Batch:
     """One batch: the last S outputs of `inputs` predict `targets`.
 
-    inputs: int64 (B, L). targets: int64 (B, S). mask: bool (B, S), False where a short recording has ended.
-    labels: int64 (B,) class labels, or None where the data have none.
+    inputs: int64 (B, L, *shape). targets: int64 (B, S, *shape). mask: bool (B, S), False where a short recording has
+    ended or tokens are given. labels: int64 (B,) class labels, or None where the data have none. features: float32
+    (B, L, F), features[:, t] telling of the token after inputs[:, t], or None. fresh: bool (B,), True where a row
+    begins anew, False where it goes on from the same row of the batch before; None where every batch stands alone.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
     mask: np.ndarray
     labels: np.ndarray | None
+    features: np.ndarray | None = None
+    fresh: np.ndarray | None = None
 
     @property
     def scored(self) -> int:
@@ -37,41 +42,48 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class _Window:
+class Window:
+    """A stretch of one item: its first input, the inputs before the first scored one, and the scored inputs."""
+
     item: int
-    start: int  # first input
-    context: int  # inputs before the first scored one
-    length: int  # scored inputs
+    start: int
+    context: int
+    length: int
+
+
+class WindowSource(Protocol):
+    """All training batches of some recordings: a pure function of the step."""
+
+    steps_per_epoch: int
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0 over all epochs."""
+        ...
 
 
 class Windows:
     """All training batches of some recordings.
 
-    window, context: tokens scored and tokens given before them; context None where the model's reach is endless,
-    and then windows stand alone. Raises SeqgenError when no recording has two tokens.
+    window, context: tokens scored and tokens given before them; every window stands alone.
+    Raises SeqgenError when no recording has two tokens.
     """
 
     def __init__(
         self, data: PreparedData, items: Sequence[Item], *, window: int, context: int, batch_size: int, seed: int
     ) -> None:
-        self.data = data
-        self.items = [item for item in items if item.length >= 2]
-        if not self.items:
-            raise SeqgenError(
-                f"{data.path} holds no recording to train on.", hint="`seqgen preprocess` with more or longer files."
-            )
+        self.data, self.items = data, usable_items(data, items)
         self.window, self.context, self.batch_size, self.seed = window, context, batch_size, seed
-        self.labelled = all(item.label is not None for item in self.items)
         bodies = sum(self._bodies(item) for item in self.items)
         self.steps_per_epoch = math.ceil(len(self.items) / batch_size) + math.ceil(bodies / batch_size)
-        self._order: tuple[int, list[list[_Window]]] = (-1, [])
+        self._order: tuple[int, list[list[Window]]] = (-1, [])
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0 over all epochs."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, self._shuffled(epoch))
-        return self._fill(self._order[1][place])
+        windows = self._order[1][place]
+        return fill_batch(self.data, self.items, windows, max(window.length for window in windows))
 
     def _head_length(self, item: Item) -> int:
         return min(item.length - 1, self.context + self.window)
@@ -81,16 +93,16 @@ class Windows:
         beyond = item.length - 1 - self._head_length(item)
         return math.ceil(beyond / self.window)
 
-    def _shuffled(self, epoch: int) -> list[list[_Window]]:
+    def _shuffled(self, epoch: int) -> list[list[Window]]:
         rng = np.random.default_rng([self.seed, epoch])
-        heads = [_Window(place, 0, 0, self._head_length(item)) for place, item in enumerate(self.items)]
+        heads = [Window(place, 0, 0, self._head_length(item)) for place, item in enumerate(self.items)]
         bodies = []
         for place, item in enumerate(self.items):
             count = self._bodies(item)
             room = item.length - 1 - self.window - self.context  # last start of a body window
             for stratum in range(count):
                 start = int((stratum + rng.random()) * (room + 1) / count)
-                bodies.append(_Window(place, min(start, room), self.context, self.window))
+                bodies.append(Window(place, min(start, room), self.context, self.window))
         batches = []
         for windows in (heads, bodies):
             order = rng.permutation(len(windows))
@@ -98,17 +110,43 @@ class Windows:
                 batches.append([windows[i] for i in order[first : first + self.batch_size]])
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def _fill(self, windows: Sequence[_Window]) -> Batch:
-        context = windows[0].context
-        scored = max(w.length for w in windows)
-        inputs = np.zeros((len(windows), context + scored), np.int64)
-        targets = np.zeros((len(windows), scored), np.int64)
-        mask = np.zeros((len(windows), scored), bool)
-        for row, w in enumerate(windows):
-            tokens = self.data.tokens(self.items[w.item])
-            piece = tokens[w.start : w.start + context + w.length + 1].astype(np.int64)
-            inputs[row, : context + w.length] = piece[:-1]
-            targets[row, : w.length] = piece[context + 1 :]
-            mask[row, : w.length] = True
-        labels = np.array([self.items[w.item].label for w in windows], np.int64) if self.labelled else None
-        return Batch(inputs, targets, mask, labels)
+
+def usable_items(data: PreparedData, items: Sequence[Item]) -> list[Item]:
+    """Items of two tokens or more. Raises SeqgenError where there are none."""
+    usable = [item for item in items if item.length >= 2]
+    if not usable:
+        raise SeqgenError(
+            f"{data.path} holds no recording to train on.", hint="`seqgen preprocess` with more or longer files."
+        )
+    return usable
+
+
+def fill_batch(
+    data: PreparedData, items: Sequence[Item], windows: Sequence[Window | None], scored: int
+) -> Batch:
+    """Lay windows of one context side by side, padded to `scored`; None is a row of which nothing counts."""
+    spec = data.manifest.tokens
+    context = next(w.context for w in windows if w is not None)
+    rows, total = len(windows), context + scored
+    inputs = np.zeros((rows, total, *spec.shape), np.int64)
+    targets = np.zeros((rows, scored, *spec.shape), np.int64)
+    mask = np.zeros((rows, scored), bool)
+    labels = np.zeros(rows, np.int64)
+    mel = data.manifest.features
+    features = None if mel is None else np.zeros((rows, total, mel.bands), np.float32)
+    for row, w in enumerate(windows):
+        if w is None:
+            continue
+        item = items[w.item]
+        stop = w.start + context + w.length
+        piece = data.tokens(item)[w.start : stop + 1].astype(np.int64)
+        inputs[row, : context + w.length] = piece[:-1]
+        targets[row, : w.length] = piece[context + 1 :]
+        mask[row, max(0, item.given - 1 - w.start - context) : w.length] = True
+        labels[row] = item.label or 0
+        if features is not None:
+            told = data.stream(item).features
+            if told is not None:
+                features[row, : context + w.length] = told[np.arange(w.start + 1, stop + 1)]
+    labelled = all(items[w.item].label is not None for w in windows if w is not None)
+    return Batch(inputs, targets, mask, labels if labelled else None, features)

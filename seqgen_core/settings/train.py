@@ -29,9 +29,11 @@ class TrainSettings(Settings):
     batch_size: int = Field(8, ge=1)
     """Windows per step."""
     window: int = Field(8192, ge=1)
-    """Tokens scored in each window."""
+    """Tokens scored in each window; models of images take whole images."""
     context: int | None = Field(None, ge=0)
-    """Tokens given before each window, not scored; without it the whole receptive field."""
+    """Tokens given before each window, not scored; without it the whole receptive field. Not used with carry."""
+    carry: bool | None = None
+    """Carry the state from window to window of a recording (truncated back-propagation); unset: recurrent models do."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """Adam's step size after the warm-up."""
     warmup_steps: int = Field(50, ge=0)
@@ -67,7 +69,7 @@ class TrainSettings(Settings):
     sample_count: int = Field(1, ge=0)
     """Samples drawn each time; 0 draws none."""
     sample_length: Duration = Field(1.0, gt=0)
-    """Length of such a sample in seconds of sound."""
+    """Length of such a sample in seconds of sound or notes; texts have 200 tokens, images are whole."""
     log_every: int = Field(10, ge=1)
     """Steps between lines in metrics.jsonl."""
     tensorboard: bool = True

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import torch
 
 from seqgen_core.models.base import CausalModel
+from seqgen_core.previews import Preview
 from seqgen_core.runs import RunFolder
 
 
@@ -42,11 +42,17 @@ class Journal:
             for name, value in values.items():
                 self._events.add_scalar(f"{kind}/{name}", value, step)
 
-    def sounds(self, step: int, clips: Iterable[tuple[str, np.ndarray, int]]) -> None:
-        """Clips (name, float32 waveform (n,), rate in Hz) for TensorBoard."""
-        if self._events is not None:
-            for name, waveform, rate in clips:
-                self._events.add_audio(name, torch.from_numpy(waveform)[None], step, sample_rate=rate)
+    def previews(self, step: int, previews: Iterable[Preview]) -> None:
+        """Clips to hear, see or read in TensorBoard."""
+        if self._events is None:
+            return
+        for shown in previews:
+            if shown.kind == "sound":
+                self._events.add_audio(shown.name, torch.from_numpy(shown.value)[None], step, sample_rate=shown.rate)
+            elif shown.kind == "image":
+                self._events.add_image(shown.name, shown.value, step, dataformats="HWC")
+            else:
+                self._events.add_text(shown.name, shown.value, step)
 
     def histograms(self, step: int, model: CausalModel) -> None:
         """Norms and histograms of every weight and of its latest gradient."""

@@ -11,19 +11,21 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from seqgen_core import models
-from seqgen_core.data.store import Item, PreparedData
-from seqgen_core.data.windows import Windows
+from seqgen_core.data.store import PreparedData
 from seqgen_core.devices import choose_device, memory_guard, use_threads
 from seqgen_core.errors import SeqgenError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import Score, score_streams
+from seqgen_core.previews import Preview
 from seqgen_core.progress import Progress, Silent
 from seqgen_core.runs import Checkpoint, RunFolder
+from seqgen_core.streams import Stream
 from seqgen_core.training.average import MovingAverage
+from seqgen_core.training.feeding import training_windows
 from seqgen_core.training.interval import Interval
 from seqgen_core.training.journal import Journal
 from seqgen_core.training.objective import batch_bits, gradient_step
@@ -31,10 +33,12 @@ from seqgen_core.training.schedule import Schedule
 from seqgen_core.training.snapshot import optimizer_tensors, restore_optimizer
 from seqgen_core.training.stopping import StopAsked, StopSignals
 
+CARRIED = "carried."
+"""Begins the names of the state that windows hand on, among the tensors of the optimiser."""
 MEMORY_HINT = "Lower train.batch_size first, then train.window; a smaller model or train.context helps too."
 
-DrawSamples = Callable[[CausalModel, int], Iterable[tuple[str, np.ndarray, int]]]
-"""(model, step) → clips (name, float32 waveform, rate); hands the loop sounds without tying it to generation."""
+DrawSamples = Callable[[CausalModel, int], Iterable[Preview]]
+"""(model, step) → clips to show; hands the loop what was drawn without tying it to generation."""
 
 
 @dataclass(frozen=True)
@@ -116,18 +120,10 @@ class _Trainer:
             eps=settings.epsilon,
             weight_decay=settings.weight_decay,
         )
-        reach = self.model.receptive_field
-        context = settings.context if settings.context is not None else (reach - 1 if reach is not None else 0)
-        self.windows = Windows(
-            data,
-            data.items("train"),
-            window=settings.window,
-            context=context,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-        )
+        self.windows = training_windows(self.model, data, settings)
+        self.carried: list[Tensor] | None = None
         self.schedule = Schedule(settings, self.windows.steps_per_epoch)
-        self.valid_items = _within_budget(data.items("valid"), settings.validate_tokens)
+        self.valid_streams = _within_budget(data, settings.validate_tokens)
         self.step, self.tokens, self.elapsed_before = 0, 0, 0.0
         self.valid_bits: float | None = None
         self.best_bits: float | None = None
@@ -188,7 +184,7 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
-        bits = batch_bits(self.model, batch, self.device, self.settings.precision)
+        bits, self.carried = batch_bits(self.model, batch, self.device, self.settings.precision, self.carried)
         value, norm = gradient_step(self.model, self.optimizer, bits, self.settings.clip_norm)
         if not (math.isfinite(value) and math.isfinite(norm)):
             raise self._diverged(
@@ -208,16 +204,15 @@ class _Trainer:
 
     def _rehearse(self) -> None:
         """Score and save nothing yet, but run validation's path once, so that it cannot break after an hour."""
-        for item, length in self.valid_items[:1]:
-            short = self.data.tokens(item)[: min(length, 1024)]
-            score_streams(self.model.eval(), [short], [item.label])
+        for stream in self.valid_streams[:1]:
+            score_streams(self.model.eval(), [stream.cut(1024)])
 
     def _validate(self, journal: Journal) -> None:
         better = False
         self.progress.update(self.step, now="validating")
         self._check_weights()
-        if self.valid_items:
-            score = self._score(self.valid_items)
+        if self.valid_streams:
+            score = self._score(self.valid_streams)
             self.valid_bits = score.bits_per_token
             if not math.isfinite(self.valid_bits):
                 raise self._diverged(f"The held-out loss is no number after step {self.step} (bits {self.valid_bits})")
@@ -245,15 +240,13 @@ class _Trainer:
         if better and not self.settings.sample_every:
             self._draw(journal)
 
-    def _score(self, items: list[tuple[Item, int]]) -> Score:
+    def _score(self, streams: list[Stream]) -> Score:
         def check_stop(tokens: int) -> None:
             if self.stop.requested:
                 raise StopAsked
 
-        streams = [self.data.tokens(item)[:length] for item, length in items]
-        labels = [item.label for item, _ in items]
         with self._averaged():
-            scores = score_streams(self.model.eval(), streams, labels, advanced=check_stop)
+            scores = score_streams(self.model.eval(), streams, advanced=check_stop)
         return sum(scores, Score(0.0, 0, 0))
 
     def _draw(self, journal: Journal) -> None:
@@ -261,7 +254,7 @@ class _Trainer:
             self.progress.update(self.step, now="drawing a sample")
             # Drawing can take minutes; what it had not yet drawn is no loss. The weights come back outside of it.
             with self._averaged(), self.stop.at_once():
-                journal.sounds(self.step, list(self.draw_samples(self.model.eval(), self.step)))
+                journal.previews(self.step, list(self.draw_samples(self.model.eval(), self.step)))
 
     def _averaged(self) -> AbstractContextManager[None]:
         return self.average.applied_to(self.model) if self.average is not None else nullcontext()
@@ -301,6 +294,7 @@ class _Trainer:
         # Where nothing was ever validated, the best that is known is the last.
         best = better or self.best_bits is None
         optimizer = optimizer_tensors(self.model, self.optimizer, self.device)
+        optimizer |= {f"{CARRIED}{place}": part for place, part in enumerate(self.carried or [])}
         self.run.save(
             Checkpoint(self.model.state_dict(), average, optimizer, account), best=best, keep=self.settings.keep
         )
@@ -316,6 +310,10 @@ class _Trainer:
         if self.average is not None:
             self.average.load(checkpoint.ema or checkpoint.model)  # imported weights come without an average
         restore_optimizer(checkpoint.optimizer, self.model, self.optimizer, self.device)
+        carried = [name for name in checkpoint.optimizer if name.startswith(CARRIED)]
+        if carried:
+            parts = [checkpoint.optimizer[f"{CARRIED}{place}"] for place in range(len(carried))]
+            self.carried = [part.to(self.device) for part in parts]
         account = {**_BEFORE_TRAINING, **checkpoint.account}
         self.step, self.tokens, self.elapsed_before = account["step"], account["tokens"], account["elapsed"]
         self.valid_bits, self.best_bits = account["valid_bits"], account["best_bits"]
@@ -325,18 +323,18 @@ class _Trainer:
         self.interval = Interval(**account["interval"])
 
 
-def _within_budget(items: tuple[Item, ...], budget: int) -> list[tuple[Item, int]]:
-    """Recordings, evenly picked over the split, and how much of each is scored: all, but `budget` tokens together.
+def _within_budget(data: PreparedData, budget: int) -> list[Stream]:
+    """Held-out recordings, evenly picked over the split and cut: all, but `budget` tokens together; 0 is everything.
 
-    The last one picked is cut where the budget ends; 0 means everything.
+    The last one picked is cut where the budget ends.
     """
-    usable = [item for item in items if item.length >= 2]
+    usable = [item for item in data.items("valid") if item.length >= 2]
     total = sum(item.length for item in usable)
     if not budget or total <= budget:
-        return [(item, item.length) for item in usable]
+        return [data.stream(item) for item in usable]
     picked, left = [], max(2, budget)
     for item in usable[:: math.ceil(total / budget) if len(usable) > 1 else 1]:
         if left >= 2:
-            picked.append((item, min(item.length, left)))
+            picked.append(data.stream(item, min(item.length, left)))
             left -= item.length
     return picked

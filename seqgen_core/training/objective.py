@@ -7,18 +7,49 @@ from torch import Tensor
 
 from seqgen_core.data.windows import Batch
 from seqgen_core.models.base import CausalModel
+from seqgen_core.models.condition import Condition
 
 
-def batch_bits(model: CausalModel, batch: Batch, device: torch.device, precision: str) -> Tensor:
-    """Mean bits per scored token, a scalar that gradients flow through. precision: fp32 or bf16 (autocast)."""
+def batch_bits(
+    model: CausalModel, batch: Batch, device: torch.device, precision: str, carried: list[Tensor] | None = None
+) -> tuple[Tensor, list[Tensor] | None]:
+    """Mean bits per scored token, a scalar that gradients flow through, and the state after the batch.
+
+    carried: the state after the batch before, for a batch whose rows may go on; gradients do not flow into it. The
+    state is None for a batch that stands alone. precision: fp32 or bf16 (autocast).
+    """
     inputs = torch.from_numpy(batch.inputs).to(device)
     targets = torch.from_numpy(batch.targets).to(device)
     mask = torch.from_numpy(batch.mask).to(device)
-    condition = torch.from_numpy(batch.labels).to(device) if model.classes and batch.labels is not None else None
+    condition = batch_condition(model, batch, device)
+    state = None
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        outputs = model(inputs, condition, last=targets.shape[1])
+        if batch.fresh is None:
+            outputs = model(inputs, condition, last=targets.shape[1])
+        else:
+            begin = _begin(model, torch.from_numpy(batch.fresh).to(device), carried)
+            outputs, state = model.advance(inputs, begin, condition)
     bits = model.head.bits(outputs, targets)
-    return (bits * mask).sum() / mask.sum()
+    mean = (bits * mask).sum() / mask.sum().clamp(min=1)
+    return mean, None if state is None else [part.detach() for part in state]
+
+
+def batch_condition(model: CausalModel, batch: Batch, device: torch.device) -> Condition:
+    """What the model is told beside the tokens, as far as it asks for it."""
+    labels = torch.from_numpy(batch.labels).to(device) if model.classes and batch.labels is not None else None
+    features = torch.from_numpy(batch.features).to(device) if model.features and batch.features is not None else None
+    return Condition(labels, features)
+
+
+def _begin(model: CausalModel, fresh: Tensor, carried: list[Tensor] | None) -> list[Tensor]:
+    """The initial state in fresh rows, what was carried in the others."""
+    initial = model.initial_state(len(fresh))
+    if carried is None or bool(fresh.all()):
+        return initial
+    return [
+        torch.where(fresh.view(-1, *[1] * (new.dim() - 1)), new, old.to(new))
+        for new, old in zip(initial, carried, strict=True)
+    ]
 
 
 def gradient_step(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from seqgen_core.data import store
-from seqgen_core.data.store import PreparedData, PreparedWriter, entropy_bits
+from seqgen_core.data.store import PreparedData
+from seqgen_core.data.writer import PreparedWriter, entropy_bits
 from seqgen_core.errors import SeqgenError
 from seqgen_core.settings.codec import AudioCodecSettings
 

@@ -1,4 +1,4 @@
-"""What every kind of data but sound hands to `seqgen preprocess`: recordings as tokens, ready to be split and stored."""
+"""What every kind of data but sound hands to `seqgen preprocess`: recordings as tokens, to be split and stored."""
 
 from dataclasses import dataclass, field
 

@@ -1,22 +1,12 @@
 """What a renderer does: tokens that a model drew become files to hear, to read, to look at."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Preview:
-    """One thing to show while a model trains. kind says what value is: sound, a float32 waveform (n,) at `rate` Hz;
-    image, uint8 (H, W, 3); text, a str."""
-
-    name: str
-    kind: Literal["sound", "image", "text"]
-    value: Any
-    rate: int = 0
+from seqgen_core.previews import Preview
 
 
 class Renderer(Protocol):
