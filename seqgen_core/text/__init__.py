@@ -1,0 +1,1 @@
+"""Text: files to characters and words, and these to tokens and back."""
