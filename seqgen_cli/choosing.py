@@ -8,7 +8,7 @@ import typer
 from seqgen_cli.options import Shared
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
-from seqgen_core.settings.model import ModelSettings
+from seqgen_core.settings.model import MODEL_KINDS, ModelSettings
 from seqgen_core.settings.tokens import TokenSpec
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ ModelArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="[RUN]", help="Run folder, or overrides of the model's settings; else the newest run."),
 ]
-ModelOption = Annotated[str | None, typer.Option(help="Kind of model: sequnet or wavenet.")]
+ModelOption = Annotated[str | None, typer.Option(help=f"Kind of model: {', '.join(MODEL_KINDS)}.")]
 PresetOption = Annotated[str | None, typer.Option(help="Named settings; `seqgen info presets` lists them.")]
 RateOption = Annotated[
     int | None, typer.Option(min=1, help="Sampling rate in Hz for times, in place of the run's or the project's.")
@@ -69,6 +69,6 @@ def choose_model(
 
         run = find_run(ordinary[0] if ordinary else None, project)
         held = run.settings
-        return Chosen(held.model, held.tokens, rate or held.data.codec.rate, str(run.path))
+        return Chosen(held.model, held.tokens, rate or int(held.data.codec.tokens_per_second or 1), str(run.path))
     codec = project.preprocess.sound_codec
     return Chosen(project.model, codec.tokens, codec.rate, preset or f"settings of {project.model.kind}")

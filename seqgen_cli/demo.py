@@ -140,28 +140,25 @@ def _score(shared: Shared, run: "RunFolder") -> "Evaluation":
 
 def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[dict[str, Any]]:
     from seqgen_cli.finding import open_run_data
-    from seqgen_core.audio.codec import AudioCodec
-    from seqgen_core.generation import clips, render
+    from seqgen_core.generation import clips, render, starts
+    from seqgen_core.generation.rendering import renderer_for
 
     shared.screen.say(f"5/5 continuing {CLIPS} held-out excerpts")
     model, step = run.model("best")
-    codec, data = AudioCodec(run.settings.data.codec), open_run_data(run, shared.screen)
-    streams = [clips.Stream(item.origin, data.tokens(item), item.label) for item in data.items("test")]
-    primes = clips.draw_primes(streams, clips.prime_length(model, codec, None), CLIPS, seed)
+    codec, data = run.settings.data.codec, open_run_data(run, shared.screen)
+    streams = [data.stream(item) for item in data.items("test")]
+    primes = starts.draw_primes(streams, starts.prime_length(model, codec, None), CLIPS, seed)
     drawn = clips.draw_clips(
         model,
-        codec.silence,
         primes,
-        count=CLIPS,
-        length=round(CLIP_SECONDS * codec.rate),
+        length=round(CLIP_SECONDS * RATE),
         batch_size=CLIPS,
         seed=seed,
-        label=None,
         progress=shared.screen,
-        rate=codec.rate,
+        rate=RATE,
     )
     listen = folder / "listen"
-    entries = [render.write_clip(clip, codec, listen) for clip in drawn]
+    entries = [render.write_clip(clip, renderer_for(codec), listen) for clip in drawn]
     render.write_sheet(listen, render.sheet_head(run, step, seed, ema=True), entries)
     return entries
 

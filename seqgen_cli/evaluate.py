@@ -1,4 +1,4 @@
-"""seqgen evaluate: bits per sample of a run over whole recordings."""
+"""seqgen evaluate: bits per token of a run over whole recordings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,9 @@ from seqgen_core.errors import UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 
 
+MOST_ROWS = 50  # of recordings, unless -v
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     command(app, "evaluate")(evaluate)
@@ -20,7 +23,7 @@ def evaluate(
     shared: Shared,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN] [FILE…]", help="Run folder (the newest without it), sound files, overrides."),
+        typer.Argument(metavar="[RUN] [FILE…]", help="Run folder (the newest without it), files, overrides."),
     ] = None,
     split: Annotated[str | None, flag(EvaluateSettings, "split")] = None,
     checkpoint: Annotated[str | None, flag(EvaluateSettings, "checkpoint")] = None,
@@ -28,9 +31,9 @@ def evaluate(
     batch_size: Annotated[int | None, flag(EvaluateSettings, "batch_size")] = None,
     chunk: Annotated[int | None, flag(EvaluateSettings, "chunk")] = None,
     device: Annotated[str | None, flag(EvaluateSettings, "device")] = None,
-    label: Annotated[str | None, typer.Option(help="Class of the sound files, for a model with labels.")] = None,
+    label: Annotated[str | None, typer.Option(help="Class of the files, for a model with labels.")] = None,
 ) -> None:
-    """Score a run in bits per sample, over a split of its data or over sound files."""
+    """Score a run in bits per token, over a split of its data or over files."""
     ordinary, overrides = split_arguments(arguments)
     flags = {
         "evaluate.split": split,
@@ -44,7 +47,6 @@ def evaluate(
     settings = project.evaluate
 
     from seqgen_cli.finding import class_number, find_run, open_run_data
-    from seqgen_core.audio.codec import AudioCodec
     from seqgen_core.devices import choose_device, memory_guard, use_threads
     from seqgen_core.evaluation import likelihood
 
@@ -54,15 +56,12 @@ def evaluate(
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=choose_device(settings.device))
     if label is not None and not ordinary:
         raise UsageError(
-            f"--label {label} is of sound files; the recordings of a split have their own labels.",
-            hint="Leave it out, or name sound files.",
+            f"--label {label} is of files; the recordings of a split have their own labels.",
+            hint="Leave it out, or name files.",
         )
     if ordinary:
         number = class_number(label, run, needed=True)
-        found = likelihood.file_recordings(
-            [Path(name) for name in ordinary], AudioCodec(run.settings.data.codec), run.settings.data.gain
-        )
-        recordings = [likelihood.Recording(r.origin, r.tokens, number) for r in found]
+        recordings = likelihood.file_recordings([Path(name) for name in ordinary], run.settings.data, number)
     else:
         recordings = likelihood.split_recordings(open_run_data(run, shared.screen), settings.split)
     with memory_guard("Lower evaluate.chunk or evaluate.batch_size."):
@@ -70,21 +69,29 @@ def evaluate(
             model, recordings, chunk=settings.chunk, batch_size=settings.batch_size, progress=shared.screen
         )
 
-    screen, rate = shared.screen, run.settings.data.codec.rate
+    screen, codec = shared.screen, run.settings.data.codec
     what = "files" if ordinary else settings.split
+    total = result.total
+    named = likelihood.measures(codec, total.bits_per_token)
+    word = next(iter(named))
+    shown = result.recordings if screen.verbosity >= 1 else result.recordings[:MOST_ROWS]
     screen.table(
         f"{run.path} at step {step} on {what}",
-        ["recording", ">seconds", ">bits per sample", ">accuracy"],
+        ["recording", f">{codec.unit}s", f">{word}", ">accuracy"],
         [
-            (_shown(r.origin), f"{len(r.tokens) / rate:.2f}", f"{s.bits_per_token:.4f}", f"{s.accuracy:.1%}")
-            for r, s in result.recordings
+            (
+                _shown(r.origin),
+                f"{s.tokens:,}",
+                f"{likelihood.measures(codec, s.bits_per_token)[word]:.4f}",
+                f"{s.accuracy:.1%}",
+            )
+            for r, s in shown
         ],
     )
-    total = result.total
-    screen.line(
-        f"in all: {total.bits_per_token:.4f} bits per sample, accuracy {total.accuracy:.1%},"
-        f" {total.tokens:,} samples scored"
-    )
+    if len(shown) < len(result.recordings):
+        screen.line(f"and {len(result.recordings) - len(shown):,} more; -v lists all")
+    figures = ", ".join(f"{value:.4f} {name}" for name, value in named.items())
+    screen.line(f"in all: {figures}, accuracy {total.accuracy:.1%}, {total.tokens:,} {codec.unit}s scored")
     yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
     known = [f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None]
     screen.line(f"yardsticks in bits: {', '.join(known)}")
@@ -94,16 +101,17 @@ def evaluate(
             "step": step,
             "ema": settings.ema,
             "on": what,
-            "bits_per_sample": total.bits_per_token,
+            "bits_per_token": total.bits_per_token,
+            **{name.replace(" ", "_"): value for name, value in named.items()},
             "accuracy": total.accuracy,
-            "samples": total.tokens,
+            "tokens": total.tokens,
             "yardsticks": yardsticks,
             "recordings": [
                 {
                     "origin": r.origin,
-                    "samples": s.tokens,
-                    "seconds": len(r.tokens) / rate,
-                    "bits_per_sample": s.bits_per_token,
+                    "label": None if r.label is None else run.settings.data.label_names[r.label],
+                    "tokens": s.tokens,
+                    "bits_per_token": s.bits_per_token,
                     "accuracy": s.accuracy,
                 }
                 for r, s in result.recordings

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from seqgen_cli.screen import Screen
     from seqgen_core.data.store import PreparedData
     from seqgen_core.runs import RunFolder
-    from seqgen_core.settings.codec import AudioCodecSettings
 
 
 def find_run(named: str | None, project: Project) -> "RunFolder":
@@ -34,17 +33,12 @@ def open_run_data(run: "RunFolder", screen: "Screen") -> "PreparedData":
     now, before = data.manifest.codec, run.settings.data.codec
     if now != before:
         raise UsageError(
-            f"{data.path} now holds {described(now)}; the run was trained on {described(before)}.",
-            hint="Prepare the data again as they were, or name sound files.",
+            f"{data.path} now holds {now}; the run was trained on {before}.",
+            hint="Prepare the data again as they were, or name files.",
         )
     if data.content_hash() != run.settings.data.content_hash:
         screen.warn(f"{data.path} has changed since the run was trained: what is held out now may have been trained on")
     return data
-
-
-def described(codec: "AudioCodecSettings") -> str:
-    """A codec in words."""
-    return str(codec)
 
 
 def find_run_data(run: "RunFolder") -> "PreparedData":
@@ -57,7 +51,7 @@ def find_run_data(run: "RunFolder") -> "PreparedData":
     account = run.settings.data
     if account.path is None:
         raise UsageError(
-            f"{run.path} was imported and knows no prepared data.", hint="Name sound files, or use --prime FILE."
+            f"{run.path} was imported and knows no prepared data.", hint="Name files, or use --prime FILE."
         )
     if not (account.path / MANIFEST).exists() and (run.settings.train.data / MANIFEST).exists():
         moved = PreparedData.open(run.settings.train.data)

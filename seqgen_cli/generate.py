@@ -1,4 +1,4 @@
-"""seqgen generate: new clips from a run, from silence or continuing real sound."""
+"""seqgen generate: new clips from a run, from nothing or continuing what is real."""
 
 import datetime
 import sys
@@ -13,8 +13,7 @@ from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.settings.generate import GenerateSettings
 
 if TYPE_CHECKING:
-    from seqgen_core.audio.codec import AudioCodec
-    from seqgen_core.generation.clips import Prime
+    from seqgen_core.generation.starts import Prime
     from seqgen_core.generation.stream import Filters
     from seqgen_core.models.base import CausalModel
     from seqgen_core.runs import RunFolder
@@ -35,8 +34,10 @@ def generate(
         list[str] | None, typer.Argument(metavar="[RUN]", help="Run folder (the newest without it), overrides.")
     ] = None,
     conditional: Annotated[bool | None, flag(GenerateSettings, "conditional", "--conditional/--unconditional")] = None,
-    prime: Annotated[Path | None, flag(GenerateSettings, "prime", metavar="FILE")] = None,
+    prime: Annotated[str | None, flag(GenerateSettings, "prime", metavar="FILE|TEXT")] = None,
     prime_seconds: Annotated[str | None, flag(GenerateSettings, "prime_seconds", metavar="DURATION")] = None,
+    rows: Annotated[int | None, flag(GenerateSettings, "rows")] = None,
+    features: Annotated[Path | None, flag(GenerateSettings, "features", metavar="FILE")] = None,
     split: Annotated[str | None, flag(GenerateSettings, "split")] = None,
     seconds: Annotated[str | None, flag(GenerateSettings, "seconds", metavar="DURATION")] = None,
     length: Annotated[int | None, flag(GenerateSettings, "length")] = None,
@@ -55,7 +56,7 @@ def generate(
         bool, typer.Option("--verify", help="First compare stepping with the plain forward on this very model.")
     ] = False,
     stream: Annotated[
-        bool, typer.Option("--stream", help="Write raw 16-bit mono PCM of one clip to stdout as it is made.")
+        bool, typer.Option("--stream", help="Write one clip to stdout as it is made: text, or raw 16-bit mono PCM.")
     ] = False,
 ) -> None:
     """Draw clips from a trained run; everything but what to draw comes from the run itself."""
@@ -68,6 +69,8 @@ def generate(
         "generate.conditional": conditional,
         "generate.prime": prime,
         "generate.prime_seconds": prime_seconds,
+        "generate.rows": rows,
+        "generate.features": features,
         "generate.split": split,
         "generate.seconds": seconds,
         "generate.length": length,
@@ -96,23 +99,28 @@ def generate(
         )
 
     from seqgen_cli.finding import class_number, find_run
-    from seqgen_core.audio.codec import AudioCodec
     from seqgen_core.devices import choose_device, memory_guard
+    from seqgen_core.generation import starts
+    from seqgen_core.generation.clips import conditioned
 
     run = find_run(ordinary[0] if ordinary else None, project)
+    codec = run.settings.data.codec
+    if stream and codec.unit not in ("sample", "character", "word"):
+        raise UsageError(f"--stream is for sound and text; the run was trained on {codec}.", hint="Leave it out.")
     number = class_number(settings.label, run, needed=not settings.conditional)
     torch_device = choose_device(settings.device)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device)
-    codec = AudioCodec(run.settings.data.codec)
-    tokens = settings.length if settings.length is not None else max(1, round(settings.seconds * codec.rate))
     with memory_guard("Lower generate.batch_size."):
-        primes = _primes(shared, settings, run, model, codec)
+        primes = conditioned(model, _primes(shared, settings, run, model, number), number)
+        length = starts.clip_length(codec, primes, length=settings.length, seconds=settings.seconds)
+        if settings.length is None and primes[0].given > 1:
+            length = _answer_length(shared, run, settings, length)
         if verify:
-            _verify(shared, model, codec, primes, number)
+            _verify(shared, model, primes)
         if stream:
-            _stream(model, codec, primes, tokens, settings, number)
+            _stream(run, model, primes, length, settings)
             return
-        _write(shared, run, step, model, codec, primes, tokens, settings, number, _make_folder(settings, run))
+        _write(shared, run, step, model, primes, length, settings, _make_folder(settings, run))
 
 
 def _make_folder(settings: GenerateSettings, run: "RunFolder") -> Path:
@@ -132,71 +140,101 @@ def _make_folder(settings: GenerateSettings, run: "RunFolder") -> Path:
 
 
 def _primes(
-    shared: Shared, settings: GenerateSettings, run: "RunFolder", model: "CausalModel", codec: "AudioCodec"
-) -> "list[Prime] | None":
+    shared: Shared, settings: GenerateSettings, run: "RunFolder", model: "CausalModel", label: int | None
+) -> "list[Prime]":
     from seqgen_cli.finding import open_run_data
-    from seqgen_core.audio.files import read_mono
-    from seqgen_core.generation import clips
+    from seqgen_core.generation import starts
 
-    length = clips.prime_length(model, codec, settings.prime_seconds)
+    account = run.settings.data
+    length = starts.prime_length(model, account.codec, settings.prime_seconds, settings.rows)
     if settings.prime is not None:
-        waveform = read_mono(settings.prime, codec.rate) * run.settings.data.gain
-        return [clips.prime_from_waveform(waveform, codec, settings.prime, length)] * settings.count
-    if not settings.conditional:
+        own = starts.own_prime(settings.prime, account, length, label)
+        return [own] * settings.count
+    if settings.conditional:
+        data = open_run_data(run, shared.screen)
+        streams = [data.stream(item) for item in data.items(settings.split)]
+        whole = model.longest is not None or account.codec.kind == "pixels"
+        return starts.draw_primes(streams, length, settings.count, settings.seed, whole=whole)
+    if settings.rows is not None:
+        raise UsageError("--rows says how much of an image is given; none is.", hint="Add --prime FILE.")
+    told = _own_features(settings, run)
+    return starts.from_nothing(account.codec, settings.count, label, told)
+
+
+def _own_features(settings: GenerateSettings, run: "RunFolder") -> Any:
+    mel = run.settings.data.features
+    if settings.features is None:
         return None
-    data = open_run_data(run, shared.screen)
-    streams = [clips.Stream(item.origin, data.tokens(item), item.label) for item in data.items(settings.split)]
-    return clips.draw_primes(streams, length, settings.count, settings.seed)
+    if mel is None or not getattr(run.settings.model, "features", 0):
+        raise UsageError(f"{run.path} was trained without features.", hint="Leave --features out.")
+    from seqgen_core.audio.features import read_features
+    from seqgen_core.streams import Upsampled
+
+    frames = read_features(settings.features, mel, run.settings.data.gain)
+    return Upsampled(frames, mel.hop, len(frames) * mel.hop)
 
 
-def _verify(
-    shared: Shared, model: "CausalModel", codec: "AudioCodec", primes: "list[Prime] | None", label: int | None
-) -> None:
+def _answer_length(shared: Shared, run: "RunFolder", settings: GenerateSettings, otherwise: int) -> int:
+    """Tokens that complete a sequence of a task, whose beginning is given."""
+    from seqgen_cli.finding import open_run_data
+
+    lengths = [item.length - item.given for item in open_run_data(run, shared.screen).items(settings.split)]
+    return max(1, min(lengths, default=otherwise))
+
+
+def _verify(shared: Shared, model: "CausalModel", primes: "list[Prime]") -> None:
+    import dataclasses
+
     import numpy as np
 
-    from seqgen_core.generation.clips import condition_of
     from seqgen_core.generation.stream import stepping_error
+    from seqgen_core.models.tokens import random_tokens
 
-    reach = model.receptive_field or 1
-    needed = reach + VERIFY_STEPS
-    noise = np.random.default_rng(0).integers(0, codec.tokens.values, needed)
-    real = primes[0].tokens[-needed:] if primes is not None else noise[:0]
-    heard = np.concatenate([noise[: needed - len(real)], real])[None]
-    condition = condition_of(model, primes[:1] if primes is not None else None, label, 1)
-    worst = stepping_error(model, heard, VERIFY_STEPS, condition)
-    line = f"stepping against the plain forward over {VERIFY_STEPS} tokens: largest difference {worst:.2e}"
+    prime = primes[0]
+    needed = (model.receptive_field or 1) + VERIFY_STEPS
+    if model.longest is not None:
+        needed = min(needed, model.longest)
+    steps = min(VERIFY_STEPS, needed - 1)
+    real = np.asarray(prime.tokens[-needed:]) if model.longest is None else np.asarray(prime.tokens[:needed])
+    noise = random_tokens(model.tokens, 1, needed - len(real))[0].numpy() if len(real) < needed else real[:0]
+    parts = [real, noise] if model.longest is not None else [noise, real]
+    heard = dataclasses.replace(prime, tokens=np.concatenate(parts))
+    worst = stepping_error(model, [heard], steps)
+    line = f"stepping against the plain forward over {steps} tokens: largest difference {worst:.2e}"
     if worst > VERIFY_TOLERANCE:
         raise SeqgenError(f"{line}, more than {VERIFY_TOLERANCE:g}.", hint="Report this, with the run's settings.toml.")
     shared.screen.say(f"verified: {line}")
 
 
 def _stream(
-    model: "CausalModel",
-    codec: "AudioCodec",
-    primes: "list[Prime] | None",
-    length: int,
-    settings: GenerateSettings,
-    label: int | None,
+    run: "RunFolder", model: "CausalModel", primes: "list[Prime]", length: int, settings: GenerateSettings
 ) -> None:
     import numpy as np
 
-    from seqgen_core.audio.files import pcm16
     from seqgen_core.devices import stepping_threads
-    from seqgen_core.generation.clips import condition_of
+    from seqgen_core.generation.rendering import renderer_for
     from seqgen_core.generation.sampling import ClipUniforms
     from seqgen_core.generation.stream import draw_tokens
 
-    heard = primes[0].tokens[None] if primes is not None else np.full((1, 1), codec.silence, np.int64)
-    condition = condition_of(model, primes[:1] if primes is not None else None, label, 1)
-    block: list[int] = []
-    steps = draw_tokens(model, heard, length, ClipUniforms(settings.seed, [0]), filters_of(settings), condition)
+    codec = run.settings.data.codec
+    renderer = renderer_for(codec)
+    rate = codec.tokens_per_second
+    block_size = 1 if rate is None else round(rate) // 20 + 1
+    block: list[Any] = []
+    steps = draw_tokens(model, primes[:1], length, ClipUniforms(settings.seed, [0]), filters_of(settings))
     with stepping_threads(next(model.parameters()).device, 1, settings.threads):
         for place, step in enumerate(steps):
-            block.append(int(step.tokens[0]))
-            if len(block) == codec.rate // 20 + 1 or place + 1 == length:
-                sys.stdout.buffer.write(pcm16(codec.decode(np.array(block))).tobytes())
+            block.append(step.tokens[0])
+            if len(block) == block_size or place + 1 == length:
+                sys.stdout.buffer.write(_as_bytes(renderer.preview(np.array(block), "").value))
                 sys.stdout.buffer.flush()
                 block.clear()
+
+
+def _as_bytes(shown: Any) -> bytes:
+    from seqgen_core.audio.files import pcm16
+
+    return shown.encode() if isinstance(shown, str) else pcm16(shown).tobytes()
 
 
 def filters_of(settings: GenerateSettings) -> "Filters":
@@ -211,52 +249,62 @@ def _write(
     run: "RunFolder",
     step: int,
     model: "CausalModel",
-    codec: "AudioCodec",
-    primes: "list[Prime] | None",
+    primes: "list[Prime]",
     length: int,
     settings: GenerateSettings,
-    label: int | None,
     folder: Path,
 ) -> None:
     import time
 
+    from seqgen_core.evaluation.likelihood import measures
     from seqgen_core.generation import clips, render
+    from seqgen_core.generation.rendering import renderer_for
 
+    codec, screen = run.settings.data.codec, shared.screen
+    renderer = renderer_for(codec)
     head = render.sheet_head(run, step, settings.seed, ema=settings.ema)
     head["settings"] = settings.model_dump(mode="json")
     entries: list[dict[str, Any]] = []
+    drawn = []
     started = time.monotonic()
     for clip in clips.draw_clips(
         model,
-        codec.silence,
         primes,
-        count=settings.count,
         length=length,
         batch_size=settings.batch_size,
         seed=settings.seed,
         filters=filters_of(settings),
-        label=label,
-        progress=shared.screen,
-        rate=codec.rate,
+        progress=screen,
+        rate=codec.tokens_per_second,
         threads=settings.threads,
     ):
-        entries.append(render.write_clip(clip, codec, folder))
+        entries.append(render.write_clip(clip, renderer, folder))
+        drawn.append(render.whole(clip))
         render.write_sheet(folder, head, entries)  # a stop on the way leaves an account of what is there
     elapsed = time.monotonic() - started
     speed = settings.count * length / elapsed
-    head |= {"samples_per_second": speed, "real_time_factor": speed / codec.rate}
+    head["tokens_per_second"] = speed
+    if codec.tokens_per_second:
+        head["real_time_factor"] = speed / codec.tokens_per_second
+    head["files"] = renderer.finish(folder, drawn)
     sheet = render.write_sheet(folder, head, entries)
-    shared.screen.table(
+    if codec.unit in ("character", "word"):
+        for tokens in drawn:
+            screen.line(renderer.preview(tokens, "").value)
+    word = next(iter(measures(codec, 1.0)))
+    shown = [name for name, value in entries[0].items() if isinstance(value, float) and name != "bits_per_token"]
+    screen.table(
         f"{run.path} at step {step}",
-        ["file", ">seconds", ">bits per sample", ">peak"],
+        ["file", f">{word}", *(f">{name}" for name in shown)],
         [
-            (name, f"{e['seconds']:.2f}", f"{e['bits_per_sample']:.3f}", f"{e['peak']:.2f}")
+            (name, f"{measures(codec, e['bits_per_token'])[word]:.3f}", *(f"{e[figure]:.2f}" for figure in shown))
             for e in entries
             for part, name in e["files"].items()
-            if part in ("clip", "joined")
+            if part.split()[0] in ("clip", "joined") and part.split()[-1] in ("clip", "joined", "wav")
         ],
     )
-    shared.screen.line(
-        f"in {folder}, with {sheet.name}: {speed:,.0f} samples/s, real-time factor {speed / codec.rate:.3f}"
-    )
-    shared.screen.result({"out": folder, "sheet": sheet, **head, "clips": entries})
+    for name in head["files"].values():
+        screen.line(f"all at once: {folder / name}")
+    factor = f", real-time factor {head['real_time_factor']:.3f}" if "real_time_factor" in head else ""
+    screen.line(f"in {folder}, with {sheet.name}: {speed:,.0f} {codec.unit}s/s{factor}")
+    screen.result({"out": folder, "sheet": sheet, **head, "clips": entries})

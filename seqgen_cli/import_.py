@@ -58,7 +58,7 @@ def import_(
     project = shared.project(
         ["model", "preprocess"], {"model.kind": kind, "preprocess.rate": rate}, overrides=[*sizes, *overrides]
     )
-    codec = project.preprocess.codec
+    codec = project.preprocess.sound_codec
     if codec.levels != values:
         raise UsageError(f"The snapshot speaks {values} token values; levels={codec.levels} was given.")
     built = models.build(project.model, codec.tokens)

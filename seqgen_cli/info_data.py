@@ -39,10 +39,9 @@ def data(
         prepared.verify()
         shared.screen.say(f"all {len(prepared.manifest.items)} items are as they were written")
     if items:
-        rate = prepared.manifest.codec.rate
         shared.screen.table(
             "",
-            ["key", "split", ">seconds", "origin"],
-            [(item.key, item.split, f"{item.length / rate:.2f}", item.origin) for item in prepared.manifest.items],
+            ["key", "split", f">{prepared.manifest.codec.unit}s", "origin"],
+            [(item.key, item.split, f"{item.length:,}", item.origin) for item in prepared.manifest.items],
         )
     show(shared.screen, PreprocessReport(path, prepared.manifest, fresh=False))

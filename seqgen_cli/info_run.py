@@ -46,7 +46,7 @@ def run(
         ("model", f"{settings.model.kind}: {model}"),
         (
             "data",
-            f"{settings.data.path or 'imported'}: {settings.data.codec}, {settings.data.codec.rate} Hz",
+            f"{settings.data.path or 'imported'}: {settings.data.codec}",
         ),
         (
             "status",

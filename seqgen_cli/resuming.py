@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seqgen_cli.finding import described
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.project import Project, load_project
 from seqgen_core.settings.train import TrainSettings
@@ -111,7 +110,7 @@ def check_data(run: "RunFolder", data: "PreparedData") -> None:
     account, manifest = run.settings.data, data.manifest
     if manifest.codec != account.codec or manifest.tokens != run.settings.tokens:
         raise UsageError(
-            f"{data.path} now holds {described(manifest.codec)}; the run expects {described(account.codec)}.",
+            f"{data.path} now holds {manifest.codec}; the run expects {account.codec}.",
             hint="Prepare the data again as they were, or train a new run.",
         )
     if account.path is not None and account.content_hash != data.content_hash():

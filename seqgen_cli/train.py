@@ -10,6 +10,7 @@ from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
+from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.project import Project
 from seqgen_core.settings.train import TrainSettings
 
@@ -30,7 +31,7 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[RUN]", help="Run folder to make or to go on with (a new one without it), overrides."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Kind of model: sequnet or wavenet.")] = None,
+    model: Annotated[str | None, typer.Option(help=f"Kind of model: {', '.join(MODEL_KINDS)}.")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings; `seqgen info presets` lists them.")] = None,
     data: Annotated[Path | None, flag(TrainSettings, "data")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with RUN, or with the newest run.")] = False,
@@ -97,7 +98,7 @@ def train(
         shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")
     shared.screen.say(_opening_line(run))
     heard = (prepared.items("valid") or prepared.items("train"))[:1]
-    draw = preview_drawer(run, heard[0].origin, prepared.tokens(heard[0]), heard[0].label) if heard else None
+    draw = preview_drawer(run, prepared.stream(heard[0])) if heard else None
     try:
         report = loop.train(run, prepared, shared.screen, draw)
     except BaseException:
@@ -119,6 +120,7 @@ def create_run(named: Path | None, project: Project, data: "PreparedData") -> "R
         path=data.path.resolve(),
         codec=manifest.codec,
         gain=manifest.gain,
+        features=manifest.features,
         content_hash=data.content_hash(),
         label_names=manifest.label_names,
         order0_bits=manifest.order0_bits,
@@ -129,6 +131,12 @@ def create_run(named: Path | None, project: Project, data: "PreparedData") -> "R
         raise UsageError(
             f"model.classes = {classes}, but {data.path} has {labels or 'no'} labels.",
             hint=f"Set model.classes={labels}." if labels else "Prepare it with `seqgen preprocess labels=folder`.",
+        )
+    wanted, bands = getattr(settings.model, "features", 0), manifest.features.bands if manifest.features else 0
+    if wanted and wanted != bands:
+        raise UsageError(
+            f"model.features = {wanted}, but {data.path} has {bands or 'no'} features.",
+            hint=f"Set model.features={bands}." if bands else "Prepare it with `seqgen preprocess --features mel`.",
         )
     if named is not None:
         return RunFolder.create(named, settings)
@@ -155,11 +163,15 @@ def _opening_line(run: "RunFolder") -> str:
 
 def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: "TrainReport") -> None:
     """How training ended, for people and as JSON."""
+    from seqgen_core.evaluation.likelihood import measures
+
     screen = shared.screen
     yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
     held_out = "not measured yet" if data.items("valid") else "not measured: the valid split is empty"
     if report.best_bits is not None:
-        held_out = f"{report.best_bits:.4f} bits per token at its best (step {report.best_step:,})"
+        named = measures(run.settings.data.codec, report.best_bits)
+        figures = ", ".join(f"{value:.4f} {name}" for name, value in named.items())
+        held_out = f"{figures} at its best (step {report.best_step:,})"
     prolong = "" if report.status == "interrupted" else " --steps N"
     screen.table(
         "",

@@ -219,7 +219,7 @@ class RunFolder:
     def model(
         self, which: str = "best", *, ema: bool = True, device: torch.device | str = "cpu"
     ) -> tuple[CausalModel, int]:
-        """The trained model in evaluation mode, and the step it is of."""
+        """The trained model in evaluation mode, weight normalisation folded, and the step it is of."""
         step = self.choose(which)
         folder = self.path / "checkpoints" / f"step-{step}"
         averaged = folder / "ema.safetensors"
@@ -232,7 +232,7 @@ class RunFolder:
                 f"{file} does not hold the weights of this model: {error}.",
                 hint=f"Name another step by --checkpoint (there: {_listed(self.steps())}), or try --no-ema.",
             ) from error
-        return model.to(device).eval(), step
+        return model.to(device).eval().fold(), step
 
     def _index(self) -> dict[str, int]:
         file = self.path / "checkpoints" / "index.json"

@@ -16,7 +16,7 @@ class Stream:
     origin: str
     tokens: np.ndarray
     label: int | None = None
-    features: np.ndarray | None = None
+    features: "np.ndarray | Upsampled | None" = None
     given: int = 1
 
     def cut(self, length: int) -> "Stream":
@@ -41,16 +41,19 @@ class Upsampled:
     frames: np.ndarray
     hop: int
     length: int
+    first: int = 0
+    """Token that row 0 tells of, counted from frame 0."""
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, places: slice | np.ndarray) -> "np.ndarray | Upsampled":
         if isinstance(places, slice):
-            if places.start in (None, 0) and places.step in (None, 1):
-                return replace(self, length=len(range(*places.indices(self.length))))
+            if places.step in (None, 1):
+                chosen = range(*places.indices(self.length))
+                return replace(self, length=len(chosen), first=self.first + chosen.start)
             places = np.arange(*places.indices(self.length))
-        position = np.asarray(places) / self.hop
+        position = (np.asarray(places) + self.first) / self.hop
         before = np.minimum(position.astype(np.int64), len(self.frames) - 1)
         after = np.minimum(before + 1, len(self.frames) - 1)
         share = np.clip(position - before, 0, 1)[:, None]

@@ -22,12 +22,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors"},
     "devices": FOUNDATION,
     **{leaf: FOUNDATION for leaf in LEAVES},
-    "data": FOUNDATION | LEAVES,
+    "codecs": FOUNDATION | LEAVES,
+    "data": FOUNDATION | LEAVES | {"codecs"},
     "models": FOUNDATION,
     "runs": FOUNDATION | {"models", "devices"},
     "training": FOUNDATION | {"models", "data", "runs", "devices"},
-    "generation": FOUNDATION | LEAVES | {"models", "runs", "devices"},
-    "evaluation": FOUNDATION | LEAVES | {"models", "data", "runs", "devices"},
+    "generation": FOUNDATION | LEAVES | {"codecs", "models", "runs", "devices"},
+    "evaluation": FOUNDATION | LEAVES | {"codecs", "models", "data", "runs", "devices"},
     "reporting": FOUNDATION | LEAVES | {"evaluation", "runs"},
 }
 HEAVY = {"torch", "torchaudio", "numpy", "soundfile", "soxr", "yt_dlp", "av", "scipy", "matplotlib", "tensorboard"}

@@ -2,44 +2,45 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
-from seqgen_core.audio.codec import AudioCodec
-from seqgen_core.generation import clips, render
+from seqgen_core.generation import clips, render, starts
+from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.models.base import CausalModel
+from seqgen_core.previews import Preview
 from seqgen_core.runs import RunFolder
+from seqgen_core.settings.codec import PixelsCodecSettings
+from seqgen_core.streams import Stream
 
-Sound = tuple[str, np.ndarray, int]
-"""(name, float32 waveform (n,), rate in Hz)."""
+TEXT_TOKENS = 200
 
 
-def preview_drawer(
-    run: RunFolder, origin: str, tokens: np.ndarray, label: int | None
-) -> Callable[[CausalModel, int], list[Sound]]:
-    """A function (model, step) → sounds that continues excerpts of one recording as the run's settings say.
+def preview_drawer(run: RunFolder, stream: Stream) -> Callable[[CausalModel, int], list[Preview]]:
+    """A function (model, step) → clips to show, that continues excerpts of one recording as the run's settings say.
 
-    The excerpts and the randomness are the same at every step, so that the sounds can be compared.
+    The excerpts and the randomness are the same at every step, so that the clips can be compared.
     """
-    codec, settings = AudioCodec(run.settings.data.codec), run.settings.train
+    codec, settings = run.settings.data.codec, run.settings.train
+    renderer = renderer_for(codec)
+    image = isinstance(codec, PixelsCodecSettings)
 
-    def draw(model: CausalModel, step: int) -> list[Sound]:
-        length = clips.prime_length(model, codec, None)
-        primes = clips.draw_primes([clips.Stream(origin, tokens, label)], length, settings.sample_count, settings.seed)
+    def draw(model: CausalModel, step: int) -> list[Preview]:
+        length = starts.prime_length(model, codec, None)
+        primes = starts.draw_primes([stream], length, settings.sample_count, settings.seed, whole=image)
+        rate = codec.tokens_per_second
+        wanted = None if image else TEXT_TOKENS if rate is None else max(1, round(settings.sample_length * rate))
+        if stream.given > 1:  # the answer of a task
+            wanted = max(1, len(stream.tokens) - stream.given)
         folder = run.path / "samples" / f"step-{step}"
-        entries, sounds = [], []
+        entries, shown = [], []
         for clip in clips.draw_clips(
             model,
-            codec.silence,
             primes,
-            count=settings.sample_count,
-            length=max(1, round(settings.sample_length * codec.rate)),
+            length=starts.clip_length(codec, primes, length=wanted, seconds=None),
             batch_size=settings.sample_count,
             seed=settings.seed,
         ):
-            entries.append(render.write_clip(clip, codec, folder))
-            joined = np.concatenate([codec.decode(primes[clip.number].tokens), render.clip_sound(clip, codec)])
-            sounds.append((f"sample-{clip.number}", joined, codec.rate))
+            entries.append(render.write_clip(clip, renderer, folder))
+            shown.append(renderer.preview(render.whole(clip), f"sample-{clip.number}"))
         render.write_sheet(folder, render.sheet_head(run, step, settings.seed, ema=bool(settings.ema)), entries)
-        return sounds
+        return shown
 
     return draw

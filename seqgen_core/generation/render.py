@@ -1,4 +1,4 @@
-"""Clips to files: the WAVs of each, and one JSON sheet that says how they came about."""
+"""Clips to files: what can be heard, read or seen of each, and one JSON sheet that says how they came about."""
 
 import json
 from collections.abc import Sequence
@@ -7,47 +7,52 @@ from typing import Any
 
 import numpy as np
 
-from seqgen_core.audio.codec import AudioCodec
-from seqgen_core.audio.files import write_wav
 from seqgen_core.files import write_text_atomically
 from seqgen_core.generation.clips import Clip
+from seqgen_core.generation.rendering import Renderer
 from seqgen_core.runs import RunFolder
 
 SHEET = "sheet.json"
 
 
-def clip_sound(clip: Clip, codec: AudioCodec) -> np.ndarray:
-    """The new part of a clip as float32 (N,) in [-1, 1]."""
-    return codec.decode(clip.tokens)
-
-
-def write_clip(clip: Clip, codec: AudioCodec, folder: Path) -> dict[str, Any]:
-    """Write clip-NNN.wav, or prime, continuation and both joined; return its entry of the sheet."""
+def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
+    """Write clip-NNN files, or those of prime, continuation and both joined; return the clip's entry of the sheet."""
     stem = f"clip-{clip.number:03d}"
-    new = clip_sound(clip, codec)
     entry: dict[str, Any] = {
         "clip": clip.number,
         "tokens": len(clip.tokens),
-        "seconds": len(clip.tokens) / codec.rate,
-        "bits_per_sample": clip.bits_per_token,
-        "peak": float(np.abs(new).max()),
-        "rms": float(np.sqrt(np.mean(np.square(new, dtype=np.float64)))),
+        "bits_per_token": clip.bits_per_token,
+        **renderer.measures(clip.tokens if renderer.separable else whole(clip)),
     }
-    if clip.prime is None:
-        entry["files"] = {"clip": f"{stem}.wav"}
-        write_wav(folder / f"{stem}.wav", new, codec.rate)
-        return entry
-    heard = codec.decode(clip.prime.tokens)
-    parts = {"prime": heard, "continuation": new, "joined": np.concatenate([heard, new])}
-    entry["files"] = {part: f"{stem}-{part}.wav" for part in parts}
-    for part, waveform in parts.items():
-        write_wav(folder / f"{stem}-{part}.wav", waveform, codec.rate)
-    entry["prime"] = {
-        "origin": clip.prime.origin,
-        "start_seconds": clip.prime.start / codec.rate,
-        "seconds": len(clip.prime.tokens) / codec.rate,
-    }
+    if clip.prime.label is not None:
+        entry["label"] = clip.prime.label
+    continues = len(clip.prime.tokens) > 1 or clip.prime.origin
+    if not continues or not renderer.separable:
+        shown = clip.tokens if renderer.separable else whole(clip)
+        entry["files"] = _named("clip", renderer.write(shown, folder / stem))
+    else:
+        parts = {"prime": clip.prime.tokens, "continuation": clip.tokens, "joined": whole(clip)}
+        entry["files"] = {}
+        for part, tokens in parts.items():
+            entry["files"] |= _named(part, renderer.write(tokens, folder / f"{stem}-{part}"))
+    if continues:
+        entry["prime"] = {
+            "origin": clip.prime.origin,
+            "start": clip.prime.start,
+            "tokens": len(clip.prime.tokens),
+        }
     return entry
+
+
+def whole(clip: Clip) -> np.ndarray:
+    """Prime and new tokens as one (P + N, *shape)."""
+    return np.concatenate([clip.prime.tokens, clip.tokens])
+
+
+def _named(part: str, files: dict[str, str]) -> dict[str, str]:
+    if len(files) == 1:
+        return dict.fromkeys([part], *files.values())
+    return {f"{part} {what}": name for what, name in files.items()}
 
 
 def sheet_head(run: RunFolder, step: int, seed: int, *, ema: bool) -> dict[str, Any]:

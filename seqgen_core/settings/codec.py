@@ -51,6 +51,11 @@ class AudioCodecSettings(Settings):
         """What one token is called."""
         return "sample"
 
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens that sound in a second."""
+        return float(self.rate)
+
     def __str__(self) -> str:
         return f"{self.kind}, {self.levels} levels, {self.rate} Hz"
 
@@ -72,6 +77,10 @@ class TextCodecSettings(Settings):
     def unit(self) -> str:
         """What one token is called."""
         return "character" if self.kind == "characters" else "word"
+
+    @property
+    def tokens_per_second(self) -> None:
+        """Text takes no time."""
 
     def __str__(self) -> str:
         return f"{len(self.vocabulary)} {self.kind}"
@@ -98,6 +107,11 @@ class NotesCodecSettings(Settings):
     def unit(self) -> str:
         """What one token is called."""
         return "frame"
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens that sound in a second."""
+        return self.rate
 
     def __str__(self) -> str:
         return f"piano-roll, {self.keys} keys, {self.rate:g} frames per second"
@@ -127,6 +141,10 @@ class PixelsCodecSettings(Settings):
         """What one token is called, as in bits per dimension."""
         return "dimension"
 
+    @property
+    def tokens_per_second(self) -> None:
+        """Images take no time."""
+
     def __str__(self) -> str:
         return f"{self.tokens}"
 
@@ -145,4 +163,4 @@ CodecSettings = Annotated[
     ],
     BeforeValidator(_from_version_0_1),
 ]
-"""Settings of any codec, told apart by `kind`. All have tokens and unit."""
+"""Settings of any codec, told apart by `kind`. All have tokens, unit and tokens_per_second (None outside of time)."""

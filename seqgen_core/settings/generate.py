@@ -15,16 +15,20 @@ class GenerateSettings(Settings):
 
     conditional: bool = False
     """Continue real excerpts drawn from the test split."""
-    prime: Path | None = None
-    """Continue this sound file, of any format and rate."""
+    prime: str | None = None
+    """Continue this: a file of sound, notes or an image, of any format, or a text (the words themselves or a file)."""
     prime_seconds: Duration | None = Field(None, gt=0)
     """Length of the excerpt that is continued; without it two seconds, or the receptive field where that is longer."""
+    rows: int | None = Field(None, ge=0)
+    """Rows of an image that are given; without it half of them."""
+    features: Path | None = None
+    """Features for a model with local conditioning: a sound file to take them from, or .npy of (frames, numbers)."""
     split: Literal["train", "valid", "test"] = "test"
     """Split from which excerpts are drawn."""
-    seconds: Duration = Field(2.0, gt=0)
-    """Length of each clip."""
+    seconds: Duration | None = Field(None, gt=0)
+    """Length of each clip; without it 2 s of sound or as long as the features, 30 s of notes."""
     length: int | None = Field(None, ge=1)
-    """Length of each clip in tokens, in place of seconds."""
+    """Length of each clip in tokens, in place of seconds; without it 500 of text, or the whole image."""
     count: int = Field(1, ge=1)
     """Clips to draw."""
     batch_size: int = Field(8, ge=1)
@@ -32,9 +36,9 @@ class GenerateSettings(Settings):
     temperature: float = Field(1.0, ge=0, le=100)
     """Below 1 more conservative, above 1 wilder; 0 always takes the likeliest token."""
     top_k: int = Field(0, ge=0)
-    """Sample among the k likeliest tokens only; 0 means all."""
+    """Sample among the k likeliest tokens only (of piano rolls: at most k keys a frame); 0 means all."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Sample among the likeliest tokens that together hold this probability."""
+    """Sample among the likeliest tokens that together hold this probability; keys less likely than 1 - p stay silent."""
     seed: int = Field(0, ge=0)
     """Seed; a clip depends on it and on its own number alone."""
     label: str | None = None

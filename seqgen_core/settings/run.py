@@ -6,6 +6,7 @@ from pydantic import Field
 
 from seqgen_core.settings.base import Settings
 from seqgen_core.settings.codec import CodecSettings
+from seqgen_core.settings.features import MelSettings
 from seqgen_core.settings.model import ModelSettings
 from seqgen_core.settings.tokens import TokenSpec
 from seqgen_core.settings.train import TrainSettings
@@ -22,6 +23,8 @@ class DataAccount(Settings):
     """Factor that all amplitudes were multiplied by before the codec (see preprocess.normalise)."""
     content_hash: str = ""
     """Hash over the items of the prepared data, to notice when they change."""
+    features: MelSettings | None = None
+    """Features that the model is told beside the tokens, if any."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, in the order of their numbers."""
     order0_bits: float | None = None

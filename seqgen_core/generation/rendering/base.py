@@ -12,6 +12,9 @@ from seqgen_core.previews import Preview
 class Renderer(Protocol):
     """One for each kind of codec, built from the codec's settings."""
 
+    separable: bool
+    """Whether a prime and what continues it make sense apart; the parts of an image do not."""
+
     def write(self, tokens: np.ndarray, stem: Path) -> dict[str, str]:
         """Write tokens (N, *shape) as files whose names begin with stem.name; the names written, by what they hold.
 

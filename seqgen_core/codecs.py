@@ -1,0 +1,84 @@
+"""Files of any kind as streams of tokens, by the codec of a run; every kind of data meets here."""
+
+from pathlib import Path
+
+import numpy as np
+
+from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.settings.codec import (
+    AudioCodecSettings,
+    CodecSettings,
+    NotesCodecSettings,
+    PixelsCodecSettings,
+    TextCodecSettings,
+)
+from seqgen_core.settings.features import MelSettings
+from seqgen_core.streams import Stream, Upsampled
+
+
+def start_token(codec: CodecSettings) -> np.ndarray:
+    """What generation from nothing begins with, int64 (*shape): silence, the end of a line, no keys, a blank."""
+    if isinstance(codec, AudioCodecSettings):
+        from seqgen_core.audio.codec import AudioCodec
+
+        return np.array(AudioCodec(codec).silence, np.int64)
+    if isinstance(codec, TextCodecSettings):
+        from seqgen_core.text.codec import TextCodec
+
+        return TextCodec(codec).start
+    return np.zeros(codec.tokens.shape, np.int64)
+
+
+def read_stream(path: Path, codec: CodecSettings, gain: float = 1.0, features: MelSettings | None = None) -> Stream:
+    """A person's own file, of any format of its kind, as the codec's tokens.
+
+    gain: factor of amplitudes, that of the training data. features: how features are made of it, if the run has any.
+    Raises SeqgenError or UsageError, naming the file, for one of no use.
+    """
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}.", hint="Check the name.")
+    told = None
+    if isinstance(codec, AudioCodecSettings):
+        from seqgen_core.audio.codec import AudioCodec
+        from seqgen_core.audio.files import read_mono
+
+        tokens = AudioCodec(codec).encode(read_mono(path, codec.rate) * gain)
+        told = None if features is None else sound_features(tokens, codec, features)
+    elif isinstance(codec, TextCodecSettings):
+        from seqgen_core.text.codec import TextCodec
+
+        tokens = TextCodec(codec).read(path)
+    elif isinstance(codec, NotesCodecSettings):
+        from seqgen_core.notes.codec import NotesCodec
+
+        tokens = NotesCodec(codec).read(path)
+    else:
+        tokens = read_image_tokens(path, codec, codec.height)
+    if len(tokens) < 2:
+        raise SeqgenError(
+            f"{path} holds {len(tokens)} {codec.unit}{'' if len(tokens) == 1 else 's'}; nothing can be predicted.",
+            f"At least two {codec.unit}s.",
+        )
+    return Stream(str(path), tokens, features=told)
+
+
+def read_image_tokens(path: Path, codec: PixelsCodecSettings, rows: int) -> np.ndarray:
+    """The first `rows` rows of an image as tokens. Raises SeqgenError where it is no image of the codec's size."""
+    from seqgen_core.images.codec import PixelsCodec
+
+    return PixelsCodec(codec).read(path, rows)
+
+
+def encode_text(text: str, codec: TextCodecSettings) -> np.ndarray:
+    """A text as tokens (N,). Raises SeqgenError that names what the codec does not know."""
+    from seqgen_core.text.codec import TextCodec
+
+    return TextCodec(codec).encode(text)
+
+
+def sound_features(tokens: np.ndarray, codec: AudioCodecSettings, features: MelSettings) -> Upsampled:
+    """Features of sound tokens (N,), made of the sound that they stand for."""
+    from seqgen_core.audio.codec import AudioCodec
+    from seqgen_core.audio.features import mel_spectra
+
+    return Upsampled(mel_spectra(AudioCodec(codec).decode(tokens), features), features.hop, len(tokens))
