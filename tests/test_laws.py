@@ -41,6 +41,7 @@ DRAWN = {
         skip=st.sampled_from(["sum", "mean"]),
         input=st.sampled_from(["embedding", "one-hot"]),
         classes=st.sampled_from([0, 3]),
+        features=st.sampled_from([0, 3]),
     ),
     "sequnet": st.builds(
         SequnetSettings,

@@ -2,8 +2,10 @@
 
 Source: van den Oord et al. 2016, arXiv:1609.03499, sections 2.1 to 2.5.
 Changed: the last layer's residual 1×1 convolution, which reaches no output, is left out; skip connections can be
-averaged; a token can enter by a table of vectors. Left out: local conditioning, context stacks.
-Axes: B batch, T time in tokens, C channels, V token values, P past inputs kept by a layer.
+averaged; a token can enter by a table of vectors; features for local conditioning come at the rate of the tokens,
+interpolated between frames rather than by a learned upsampling, which the paper found a little better than repeating
+them. Left out: context stacks.
+Axes: B batch, T time in tokens, C channels, V token values, F features per token, P past inputs kept by a layer.
 """
 
 from collections.abc import Iterator
@@ -27,7 +29,7 @@ class WaveNet(CausalModel):
     def __init__(self, settings: WaveNetSettings, tokens: TokenSpec) -> None:
         super().__init__(tokens, settings.mixtures)
         self.settings = settings
-        self.classes = settings.classes
+        self.classes, self.features = settings.classes, settings.features
         channels, skips = settings.residual_channels, settings.skip_channels
         count = settings.stacks * settings.layers
         dilations = [2 ** (index % settings.layers) for index in range(count)]  # tokens between taps
@@ -62,6 +64,7 @@ class WaveNet(CausalModel):
     ) -> tuple[Tensor, list[Tensor]]:
         total = tokens.shape[1]
         x = self._enter(tokens, presence)  # (B, C, T)
+        told = None if condition.features is None else condition.features.transpose(1, 2)  # (B, F, T)
         # From its start on, each layer's outputs are needed to reach the outputs that are asked for.
         reach = last + sum(layer.past for layer in self._each_layer())
         skip, next_state = None, []
@@ -70,7 +73,7 @@ class WaveNet(CausalModel):
             if past is not None:
                 next_state.append(kept(x, past))
             reach -= layer.past
-            x, sent = layer(x, past, condition, min(total, reach), last)
+            x, sent = layer(x, past, condition.labels, told, min(total, reach), last)
             skip = sent if skip is None else skip + sent  # (B, skips, last)
         assert skip is not None
         if self.settings.skip == "mean":
@@ -126,16 +129,20 @@ class Layer(nn.Module):
         self.past = (settings.kernel_size - 1) * dilation  # P
         self.gated = nn.Conv1d(channels, 2 * inner, settings.kernel_size, dilation=dilation, bias=bias)
         self.condition = nn.Embedding(settings.classes, 2 * inner) if settings.classes else None
+        # Without a bias: the gated convolution has one, and features of zeros say nothing.
+        self.local = nn.Conv1d(settings.features, 2 * inner, 1, bias=False) if settings.features else None
         self.residual = None if final else nn.Conv1d(inner, channels, 1, bias=bias)
         self.skip = nn.Conv1d(inner, settings.skip_channels, 1, bias=bias)
 
     def forward(
-        self, x: Tensor, past: Tensor | None, condition: Condition, count: int, last: int
+        self, x: Tensor, past: Tensor | None, labels: Tensor | None, told: Tensor | None, count: int, last: int
     ) -> tuple[Tensor, Tensor]:
-        """Inputs (B, C, T) -> outputs (B, C, count) and what goes to the skip path (B, skips, last)."""
+        """Inputs (B, C, T), features (B, F, T) -> outputs (B, C, count), for the skip path (B, skips, last)."""
         z = convolve(self.gated, preceded(x, past, count + self.past))  # (B, 2 * inner, count)
         if self.condition is not None:
-            z = z + self.condition(condition.labels)[:, :, None]
+            z = z + self.condition(labels)[:, :, None]
+        if self.local is not None and told is not None:
+            z = z + self.local(told[:, :, told.shape[2] - count :])
         z = gated(z)  # (B, inner, count)
         sent = self.skip(z[:, :, count - last :])
         if self.residual is None:
