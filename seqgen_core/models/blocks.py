@@ -4,11 +4,13 @@ Axes: B batch, T time in ticks of the layer's clock, C channels, V token values,
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqgen_core.errors import ShapeError
 from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -27,6 +29,35 @@ def kept(x: Tensor, past: Tensor) -> Tensor:
     if x.shape[-1] >= size:
         return x[..., x.shape[-1] - size :].clone()  # a view would hold on to all of x
     return torch.cat([past[..., x.shape[-1] :], x], dim=-1)
+
+
+class Memory:
+    """Hands every layer its past, in order, and keeps what it needs next time; None is silence, with no next time."""
+
+    def __init__(self, pasts: Sequence[Tensor] | None) -> None:
+        self.pasts = pasts
+        self.kept: list[Tensor] = []
+
+    def take(self, x: Tensor) -> Tensor | None:
+        """The past of the layer that now takes inputs x."""
+        if self.pasts is None:
+            return None
+        past = self.pasts[len(self.kept)]
+        self.kept.append(kept(x, past))
+        return past
+
+    def hold(self) -> None:
+        """The next layer hears nothing this time."""
+        assert self.pasts is not None
+        self.kept.append(self.pasts[len(self.kept)])
+
+
+def read_clock(clock: Tensor) -> int:
+    """The clock int64 (B,) of a state, one for the whole batch. Raises ShapeError where they differ."""
+    values = clock.tolist()
+    if any(value != values[0] for value in values):
+        raise ShapeError(f"a state whose clocks {tuple(clock.shape)} differ: {values}; wanted one clock for the batch")
+    return values[0]
 
 
 def gated(x: Tensor) -> Tensor:

@@ -9,15 +9,14 @@ A level with clock c ticks at the tokens number 0, c, 2c, … since the initial 
 token. Between its ticks a slow level's newest value stands: no output waits for a tick to come.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen_core.errors import ShapeError
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import TokenConv, gated, kept, preceded, to_outputs
+from seqgen_core.models.blocks import Memory, TokenConv, gated, preceded, read_clock, to_outputs
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.sequnet_plan import BlockPlan, plan_ticks
 from seqgen_core.models.tokens import NOTHING
@@ -61,9 +60,9 @@ class Sequnet(CausalModel):
         presence: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
         settings = self.settings
-        begin = 0 if state is None else _read_clock(state[0])
+        begin = 0 if state is None else read_clock(state[0])
         plan = plan_ticks(begin, tokens.shape[1], last, settings.levels, settings.depth, settings.kernel_size)
-        memory = _Memory(None if state is None else state[2:])
+        memory = Memory(None if state is None else state[2:])
         wanted = plan.entry + settings.kernel_size - 1
         before = self.initial_state(len(tokens))[1] if state is None else state[1]
         codes = torch.cat([before, tokens], dim=1)  # (B, K - 1 + T)
@@ -117,27 +116,6 @@ class Sequnet(CausalModel):
         return rows
 
 
-class _Memory:
-    """Hands every layer its past, in order, and keeps what it needs next time; None is silence, with no next time."""
-
-    def __init__(self, pasts: Sequence[Tensor] | None) -> None:
-        self.pasts = pasts
-        self.kept: list[Tensor] = []
-
-    def take(self, x: Tensor) -> Tensor | None:
-        """The past of the layer that now takes inputs x."""
-        if self.pasts is None:
-            return None
-        past = self.pasts[len(self.kept)]
-        self.kept.append(kept(x, past))
-        return past
-
-    def hold(self) -> None:
-        """The next layer hears nothing this time."""
-        assert self.pasts is not None
-        self.kept.append(self.pasts[len(self.kept)])
-
-
 class _Layer(nn.Module):
     """A gated convolution that is added to its input."""
 
@@ -155,7 +133,7 @@ class _Residual(_Layer):
         self.inputs, self.past = inputs, taps - 1
         self.gated = nn.Conv1d(inputs, 2 * channels, taps)
 
-    def forward(self, x: Tensor, beside: Tensor | None, memory: _Memory, count: int) -> Tensor:
+    def forward(self, x: Tensor, beside: Tensor | None, memory: Memory, count: int) -> Tensor:
         if count == 0:
             memory.hold()
             return x
@@ -175,7 +153,7 @@ class _Downsample(_Layer):
         self.inputs, self.past = channels, taps - 1
         self.gated = nn.Conv1d(channels, 2 * channels, taps, stride=2)
 
-    def forward(self, x: Tensor, memory: _Memory, count: int, behind: int) -> Tensor:
+    def forward(self, x: Tensor, memory: Memory, count: int, behind: int) -> Tensor:
         if x.shape[2] == 0:
             memory.hold()
             return x
@@ -200,7 +178,7 @@ class _Upsample(_Layer):
         self.even = nn.Conv1d(channels, 2 * channels, (taps + 1) // 2)
         self.odd = nn.Conv1d(channels, 2 * channels, (taps - 1) // 2, bias=False)  # has the bias of the even
 
-    def forward(self, x: Tensor, memory: _Memory, count: int, behind: int) -> Tensor:
+    def forward(self, x: Tensor, memory: Memory, count: int, behind: int) -> Tensor:
         if count == 0:
             memory.hold()
             return x
@@ -232,7 +210,7 @@ class _Down(nn.Module):
         self.convs = nn.ModuleList(_Residual(channels, channels, taps) for _ in range(depth))
         self.downsample = _Downsample(channels, taps)
 
-    def forward(self, x: Tensor, memory: _Memory, ticks: BlockPlan) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, memory: Memory, ticks: BlockPlan) -> tuple[Tensor, Tensor]:
         for conv, count in zip(self.convs, ticks.convs, strict=True):
             x = conv(x, None, memory, count)
         return self.downsample(x, memory, ticks.resampled, ticks.behind), x
@@ -246,18 +224,11 @@ class _Up(nn.Module):
         self.upsample = _Upsample(channels, taps)
         self.convs = nn.ModuleList(_Residual(2 * channels, channels, taps) for _ in range(depth))
 
-    def forward(self, x: Tensor, shortcut: Tensor, memory: _Memory, ticks: BlockPlan) -> Tensor:
+    def forward(self, x: Tensor, shortcut: Tensor, memory: Memory, ticks: BlockPlan) -> Tensor:
         beside = self.upsample(x, memory, ticks.resampled, ticks.behind)
         for conv, count in zip(self.convs, ticks.convs, strict=True):
             shortcut = conv(shortcut, beside, memory, count)
         return shortcut
-
-
-def _read_clock(clock: Tensor) -> int:
-    values = clock.tolist()
-    if any(value != values[0] for value in values):
-        raise ShapeError(f"a state whose clocks {tuple(clock.shape)} differ: {values}; wanted one clock for the batch")
-    return values[0]
 
 
 MODEL = Sequnet
