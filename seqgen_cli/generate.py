@@ -168,10 +168,8 @@ def _own_features(settings: GenerateSettings, run: "RunFolder") -> Any:
     if mel is None or not getattr(run.settings.model, "features", 0):
         raise UsageError(f"{run.path} was trained without features.", hint="Leave --features out.")
     from seqgen_core.audio.features import read_features
-    from seqgen_core.streams import Upsampled
 
-    frames = read_features(settings.features, mel, run.settings.data.gain)
-    return Upsampled(frames, mel.hop, len(frames) * mel.hop)
+    return read_features(settings.features, mel, run.settings.data.gain)
 
 
 def _answer_length(shared: Shared, run: "RunFolder", settings: GenerateSettings, otherwise: int) -> int:

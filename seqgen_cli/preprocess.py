@@ -1,4 +1,4 @@
-"""seqgen preprocess: from folders of sound to tokens on disk."""
+"""seqgen preprocess: from folders of raw files to tokens on disk."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,7 @@ def preprocess(
     shared: Shared,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[INPUT…]", help="Folders and files of sound (data/raw without them), overrides."),
+        typer.Argument(metavar="[INPUT…]", help="Folders and files (data/raw without them), overrides."),
     ] = None,
     out: Annotated[str | None, flag(PreprocessSettings, "out")] = None,
     rate: Annotated[int | None, flag(PreprocessSettings, "rate")] = None,
@@ -39,9 +39,16 @@ def preprocess(
     test_share: Annotated[float | None, flag(PreprocessSettings, "test_share")] = None,
     seed: Annotated[int | None, flag(PreprocessSettings, "seed")] = None,
     labels: Annotated[str | None, flag(PreprocessSettings, "labels")] = None,
+    features: Annotated[str | None, flag(PreprocessSettings, "features")] = None,
+    frames_per_second: Annotated[float | None, flag(PreprocessSettings, "frames_per_second")] = None,
+    image_size: Annotated[str | None, flag(PreprocessSettings, "image_size", metavar="HxW")] = None,
+    grey: Annotated[bool | None, flag(PreprocessSettings, "grey", "--grey/--colour")] = None,
+    task: Annotated[str | None, flag(PreprocessSettings, "task")] = None,
+    task_length: Annotated[int | None, flag(PreprocessSettings, "task_length")] = None,
+    task_count: Annotated[int | None, flag(PreprocessSettings, "task_count")] = None,
     jobs: Annotated[int | None, flag(PreprocessSettings, "jobs")] = None,
 ) -> None:
-    """Mix to mono, resample, split by recording, quantise and store. Interrupted work goes on where it was."""
+    """Turn sound, text, music in notes or images into tokens, split by recording. Interrupted work goes on."""
     ordinary, overrides = split_arguments(arguments)
     flags = {
         "preprocess.inputs": tuple(ordinary) or None,
@@ -58,6 +65,13 @@ def preprocess(
         "preprocess.test_share": test_share,
         "preprocess.seed": seed,
         "preprocess.labels": labels,
+        "preprocess.features": features,
+        "preprocess.frames_per_second": frames_per_second,
+        "preprocess.image_size": image_size,
+        "preprocess.grey": grey,
+        "preprocess.task": task,
+        "preprocess.task_length": task_length,
+        "preprocess.task_count": task_count,
         "preprocess.jobs": jobs,
     }
     settings = shared.project(["preprocess"], flags, overrides=overrides).preprocess
@@ -76,11 +90,17 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
 
     manifest = report.manifest
     codec = manifest.codec
+    timed = codec.tokens_per_second is not None
     screen.table(
         f"{report.path}: {codec}",
-        ["split", ">items", ">seconds", ">tokens"],
+        ["split", ">items", *([">seconds"] if timed else []), f">{codec.unit}s"],
         [
-            (split, len(report.items(split)), f"{report.seconds(split):.1f}", f"{report.tokens(split):,}")
+            (
+                split,
+                f"{len(report.items(split)):,}",
+                *([f"{report.seconds(split) or 0:.1f}"] if timed else []),
+                f"{report.tokens(split):,}",
+            )
             for split in SPLITS
         ],
     )
@@ -88,6 +108,9 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
     screen.line(f"bits per token to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
     if manifest.label_names:
         screen.line(f"labels: {', '.join(manifest.label_names)}")
+    if manifest.features is not None:
+        mel = manifest.features
+        screen.line(f"features: {mel.bands} mel bands every {mel.hop} samples, of {mel.window} each")
     if manifest.gain != 1:
         screen.line(f"all amplitudes were multiplied by {manifest.gain:.4f}")
     if manifest.settings.trim_silence is not None:

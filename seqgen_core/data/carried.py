@@ -20,9 +20,7 @@ class CarriedWindows:
     Raises SeqgenError when no recording has two tokens.
     """
 
-    def __init__(
-        self, data: PreparedData, items: Sequence[Item], *, window: int, batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, data: PreparedData, items: Sequence[Item], *, window: int, batch_size: int, seed: int) -> None:
         self.data, self.items = data, usable_items(data, items)
         self.window, self.batch_size, self.seed = window, batch_size, seed
         self._counts = [math.ceil((item.length - 1) / window) for item in self.items]

@@ -1,25 +1,25 @@
-"""Finding raw sound: which files the inputs hold, and what folders and download lists say about each."""
+"""Finding raw files: which of one kind the inputs hold, and what folders and download lists say about each."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seqgen_core.audio.containers import looks_like_sound
 from seqgen_core.data.fetching.sources import ACCOUNT, Source, read_sources
 from seqgen_core.data.splits import FOLDER_SPLITS
-from seqgen_core.data.store import Split
+from seqgen_core.data.store import Rejected, Split
 from seqgen_core.errors import UsageError
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file of raw sound. origin: its address where it was downloaded, else its path as given."""
+    """One raw file. origin: its address where it was downloaded, else its path as given. label: its folder's name,
+    until `label_files` has given it the one that the settings ask for, or none."""
 
     path: Path
     origin: str
     given: Split | None
-    label: str
+    label: str | None
     size: int
     mtime: int  # nanoseconds
 
@@ -35,15 +35,17 @@ class Found:
 
     files: list[RawFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
 
 
-def find_sources(inputs: Sequence[Path], avoid: Path) -> Found:
-    """All sound in some folders (in depth) and files; files that are named are taken whatever their name.
+def find_sources(inputs: Sequence[Path], avoid: Path, is_wanted: Callable[[Path], bool], what: str) -> Found:
+    """All files of one kind in some folders (in depth) and files; those that are named are taken whatever their name.
 
-    avoid: a folder that is not searched (where the prepared data go).
+    avoid: a folder that is not searched (where the prepared data go). is_wanted: whether a file is of the kind (it
+    may raise OSError); what: the kind in words.
     Raises UsageError where an input does not exist, SeqgenError where an account of downloads is damaged.
     """
-    found, search = Found(), _Search(avoid.absolute())
+    found, search = Found(), _Search(avoid.absolute(), is_wanted)
     roots = {_split_of(Path(path).absolute().name) for path in inputs if Path(path).is_dir()}
     for given in inputs:
         path = Path(given)
@@ -56,12 +58,12 @@ def find_sources(inputs: Sequence[Path], avoid: Path) -> Found:
         else:
             raise UsageError(
                 f"The input {printable(path)} does not exist.",
-                "Folders or files of sound.",
+                "Folders or files.",
                 "Name them: `seqgen preprocess FOLDER`; `seqgen download` fetches some into data/raw.",
             )
-    for count, what in ((search.hidden, "hidden"), (search.other, "no sound by name and content")):
+    for count, reason in ((search.hidden, "hidden"), (search.other, f"no {what} by name and content")):
         if count:
-            found.notes.append(f"{count} {'file is' if count == 1 else 'files are'} {what}: skipped")
+            found.notes.append(f"{count} {'file is' if count == 1 else 'files are'} {reason}: skipped")
     found.notes += search.problems
     return found
 
@@ -72,8 +74,8 @@ def printable(path: Path | str) -> str:
 
 
 class _Search:
-    def __init__(self, avoid: Path) -> None:
-        self.avoid = avoid
+    def __init__(self, avoid: Path, is_wanted: Callable[[Path], bool]) -> None:
+        self.avoid, self.is_wanted = avoid, is_wanted
         self.hidden, self.other = 0, 0
         self.problems: list[str] = []
         self._seen_folders: set[tuple[int, int]] = set()
@@ -94,7 +96,7 @@ class _Search:
                     continue  # what a download leaves beside its files
                 if name.startswith("."):
                     self.hidden += 1
-                elif not path.is_file() or not self._is_sound(path):
+                elif not path.is_file() or not self._of_the_kind(path):
                     self.other += 1
                 else:
                     self.file(path, root, root_split, found)
@@ -123,9 +125,9 @@ class _Search:
     def _closed(self, problem: OSError) -> None:
         self.problems.append(f"{printable(problem.filename)}: cannot be searched ({problem.strerror}); skipped")
 
-    def _is_sound(self, path: Path) -> bool:
+    def _of_the_kind(self, path: Path) -> bool:
         try:
-            return looks_like_sound(path)
+            return self.is_wanted(path)
         except OSError:
             return path.suffix != ""  # it is set aside with the reason when it is read
 

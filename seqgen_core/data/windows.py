@@ -121,9 +121,7 @@ def usable_items(data: PreparedData, items: Sequence[Item]) -> list[Item]:
     return usable
 
 
-def fill_batch(
-    data: PreparedData, items: Sequence[Item], windows: Sequence[Window | None], scored: int
-) -> Batch:
+def fill_batch(data: PreparedData, items: Sequence[Item], windows: Sequence[Window | None], scored: int) -> Batch:
     """Lay windows of one context side by side, padded to `scored`; None is a row of which nothing counts."""
     spec = data.manifest.tokens
     context = next(w.context for w in windows if w is not None)

@@ -132,7 +132,7 @@ class PixelsCodecSettings(Settings):
     """Intensities that each colour can have."""
 
     @property
-    def tokens(self) -> TokenSpec:
+    def tokens(self) -> PixelTokens:
         """What one token of this codec is."""
         return PixelTokens(height=self.height, width=self.width, channels=self.channels, levels=self.levels)
 

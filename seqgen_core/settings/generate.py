@@ -38,7 +38,7 @@ class GenerateSettings(Settings):
     top_k: int = Field(0, ge=0)
     """Sample among the k likeliest tokens only (of piano rolls: at most k keys a frame); 0 means all."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Sample among the likeliest tokens that together hold this probability; keys less likely than 1 - p stay silent."""
+    """Sample among the likeliest tokens that together hold this probability; keys below 1 - p stay silent."""
     seed: int = Field(0, ge=0)
     """Seed; a clip depends on it and on its own number alone."""
     label: str | None = None

@@ -1,1 +1,81 @@
-"""Kinds of data besides sound: each module gathers the recordings of one kind."""
+"""Kinds of data: what tells their files apart, and, besides sound, one module each that gathers their recordings."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from seqgen_core.audio.containers import looks_like_sound
+from seqgen_core.settings.codec import SOUND_NAMES, TEXT_NAMES
+from seqgen_core.settings.preprocess import PreprocessSettings
+
+IsWanted = Callable[[Path], bool]
+_NOTES = {".mid", ".midi", ".mat"}
+_IMAGES = {".png", ".jpg", ".jpeg"}
+_TEXT = {".txt", ".text", ".md"}
+_IMAGE_ARCHIVE = re.compile(r"idx[13]-ubyte(\.gz)?$|^(data_batch_\d+|test_batch)\.bin$|^cifar-10-binary\.tar\.gz$")
+
+
+def looks_like_notes(path: Path) -> bool:
+    """Whether the name is that of a MIDI file or of piano rolls."""
+    return path.suffix.lower() in _NOTES
+
+
+def looks_like_images(path: Path) -> bool:
+    """Whether the name is that of an image or of an archive of images."""
+    return path.suffix.lower() in _IMAGES or _IMAGE_ARCHIVE.search(path.name) is not None
+
+
+def looks_like_text(path: Path) -> bool:
+    """Whether the name is that of a text."""
+    return path.suffix.lower() in _TEXT
+
+
+_KINDS: dict[str, tuple[IsWanted, str]] = {
+    "sound": (looks_like_sound, "sound"),
+    "notes": (looks_like_notes, "music in notes"),
+    "images": (looks_like_images, "image"),
+    "text": (looks_like_text, "text"),
+}
+"""In the order in which a kind is guessed: a folder of sound may well hold pictures and a text."""
+
+
+def choose_kind(settings: PreprocessSettings, avoid: Path) -> tuple[str, IsWanted, str]:
+    """The kind that the codec names, else the first of the kinds that the inputs hold; sound where they hold none.
+
+    Returns its module's name, what tells its files, and its name in words.
+    """
+    kind = _kind_of_codec(settings.codec)
+    if kind is None:
+        files = list(_some_files(settings.inputs, avoid.absolute()))
+        kind = next((name for name, (wanted, _) in _KINDS.items() if any(_quietly(wanted, f) for f in files)), "sound")
+    return (kind, *_KINDS[kind])
+
+
+def _kind_of_codec(codec: str | None) -> str | None:
+    if codec is None:
+        return None
+    if codec in SOUND_NAMES:
+        return "sound"
+    if codec in TEXT_NAMES:
+        return "text"
+    return "notes" if codec == "piano-roll" else "images"
+
+
+def _some_files(inputs: tuple[Path, ...], avoid: Path) -> Iterator[Path]:
+    for given in inputs:
+        path = Path(given)
+        if path.is_dir():
+            yield from (
+                file
+                for file in path.rglob("*")
+                if file.is_file() and not file.name.startswith(".") and avoid not in file.absolute().parents
+            )
+        elif path.exists():
+            yield path
+
+
+def _quietly(is_wanted: IsWanted, path: Path) -> bool:
+    try:
+        return is_wanted(path)
+    except OSError:
+        return False

@@ -34,3 +34,5 @@ class Gathered:
     recordings: list[Recording] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    label_names: tuple[str, ...] = ()
+    """Names of the classes in the order of their numbers, where the data set gives it; else they are sorted."""
