@@ -10,9 +10,8 @@ from typing import Any
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from seqgen_cli.choosing import preset_model
 from seqgen_cli.main import app
-from seqgen_core import models
-from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.presets import load_preset, preset_names
 from seqgen_core.settings.project import SECTIONS, Project, load_project
@@ -58,17 +57,18 @@ def models_page() -> str:
         module = __import__(f"seqgen_core.models.{kind}", fromlist=["__doc__"])
         parts.append(f"## {kind}\n\n{(module.__doc__ or '').strip()}\n\n{_table(settings)}\n")
     rows = [
-        "| preset | model | parameters | multiply-adds per sample | receptive field | at 16 kHz | what for |",
+        "| preset | model | parameters | multiply-adds per token | receptive field | at 16 kHz | what for |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
-    tokens = AudioCodecSettings().tokens
     for name in preset_names():
         settings = load_project(base={}, preset=name).model
-        model = models.build(settings, tokens)
-        reach, purpose = model.receptive_field or 0, load_preset(name)["description"]
+        chosen = preset_model(name, settings, RATE)
+        model = chosen.build(shapes_only=True)
+        reach, purpose = model.receptive_field, load_preset(name)["description"]
+        time = "" if reach is None or chosen.rate is None else f"{1000 * reach / chosen.rate:,.1f} ms"
         rows.append(
             f"| `{name}` | {settings.kind} | {model.parameter_count:,} | {model.multiply_adds:,.0f}"
-            f" | {reach:,} | {1000 * reach / RATE:,.1f} ms | {purpose} |"
+            f" | {'endless' if reach is None else f'{reach:,} {chosen.unit}s'} | {time} | {purpose} |"
         )
     parts.append("## Presets\n\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import TypeAdapter
 
 from seqgen_cli.options import Shared
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
+from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.model import MODEL_KINDS, ModelSettings
-from seqgen_core.settings.tokens import TokenSpec
+from seqgen_core.settings.presets import load_preset
+from seqgen_core.settings.tokens import PixelTokens, TokenSpec
 
 if TYPE_CHECKING:
     from seqgen_core.models.base import CausalModel
@@ -25,13 +28,18 @@ RateOption = Annotated[
 ]
 
 
+UNITS = {"categorical": "symbol", "binary": "frame", "amplitude": "sample", "pixels": "dimension"}
+"""What a token is called where no codec says it."""
+
+
 @dataclass(frozen=True)
 class Chosen:
-    """A model's settings, what its tokens are, the sampling rate, and where that was found."""
+    """A model's settings, what its tokens are and are called, how many a second has, and where that was found."""
 
     settings: ModelSettings
     tokens: TokenSpec
-    rate: int
+    unit: str
+    rate: float | None
     origin: str
 
     def build(self, *, shapes_only: bool = False) -> "CausalModel":
@@ -43,9 +51,9 @@ class Chosen:
         with torch.device("meta" if shapes_only else "cpu"):
             return models.build(self.settings, self.tokens)
 
-    def milliseconds(self, tokens: int) -> float:
-        """How long so many tokens sound."""
-        return 1000 * tokens / self.rate
+    def milliseconds(self, tokens: int) -> float | None:
+        """How long so many tokens sound; None for what takes no time."""
+        return None if self.rate is None else 1000 * tokens / self.rate
 
 
 def choose_model(
@@ -69,6 +77,26 @@ def choose_model(
 
         run = find_run(ordinary[0] if ordinary else None, project)
         held = run.settings
-        return Chosen(held.model, held.tokens, rate or int(held.data.codec.tokens_per_second or 1), str(run.path))
-    codec = project.preprocess.sound_codec
-    return Chosen(project.model, codec.tokens, codec.rate, preset or f"settings of {project.model.kind}")
+        codec = held.data.codec
+        return Chosen(held.model, held.tokens, codec.unit, rate or codec.tokens_per_second, str(run.path))
+    if preset is not None:
+        return preset_model(preset, project.model, rate or project.preprocess.rate)
+    return sound_model(project.model, project.preprocess.sound_codec)
+
+
+def sound_model(settings: ModelSettings, codec: AudioCodecSettings) -> Chosen:
+    """A model as it would be for sound; a model of images as for the images of MNIST."""
+    if settings.kind == "pixelcnn":
+        tokens = PixelTokens(height=28, width=28, levels=min(codec.levels, 256))
+        return Chosen(settings, tokens, UNITS["pixels"], None, f"settings of {settings.kind}, for {tokens}")
+    return Chosen(settings, codec.tokens, codec.unit, codec.rate, f"settings of {settings.kind}")
+
+
+def preset_model(name: str, settings: ModelSettings, rate: int) -> Chosen:
+    """A preset's model for the tokens that the preset is made for: those of 8-bit sound, unless it names others."""
+    held = load_preset(name).get("tokens")
+    if held is None:
+        codec = AudioCodecSettings(rate=rate)
+        return Chosen(settings, codec.tokens, codec.unit, codec.rate, name)
+    tokens: TokenSpec = TypeAdapter(TokenSpec).validate_python(held)
+    return Chosen(settings, tokens, UNITS[tokens.kind], None, name)

@@ -10,7 +10,6 @@ from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 
-
 MOST_ROWS = 50  # of recordings, unless -v
 
 

@@ -1,4 +1,4 @@
-"""seqgen info model: parameters, work per generated sample, shapes."""
+"""seqgen info model: parameters, work per generated token, shapes."""
 
 import math
 from typing import Annotated
@@ -22,24 +22,26 @@ def model(
     rate: RateOption = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every weight tensor with its shape.")] = False,
 ) -> None:
-    """A model's parameters, multiply-adds per generated sample, and shapes."""
+    """A model's parameters, multiply-adds per generated token, and shapes."""
     chosen = choose_model(shared, arguments, model, preset, rate)
 
-    built = chosen.build(shapes_only=True)
+    built, unit = chosen.build(shapes_only=True), chosen.unit
     rows, outputs = built.layer_table(), built.head.size
     state = built.initial_state(1)
     kept = sum(tensor.numel() * tensor.element_size() for tensor in state)
     weights = [(name, tuple(weight.shape)) for name, weight in built.named_parameters()]
     facts = [
         ("parameters", f"{built.parameter_count:,}"),
-        ("multiply-adds per generated sample", f"{built.multiply_adds:,.0f}"),
-        ("multiply-adds per second of sound", f"{built.multiply_adds * chosen.rate / 1e9:,.2f} billion"),
-        ("receptive field", "unbounded" if built.receptive_field is None else f"{built.receptive_field:,} samples"),
-        ("period", f"{built.period:,} samples"),
+        (f"multiply-adds per generated {unit}", f"{built.multiply_adds:,.0f}"),
+        ("receptive field", "endless" if built.receptive_field is None else f"{built.receptive_field:,} {unit}s"),
+        ("period", f"{built.period:,} {unit}s"),
         ("tokens in", f"(batch, time) of {chosen.tokens}"),
         ("outputs", f"(batch, time, {outputs})"),
         ("state", f"{len(state)} tensors, {kept / 1024:,.0f} KiB per clip"),
     ]
+    if chosen.rate is not None:
+        work = f"{built.multiply_adds * chosen.rate / 1e9:,.2f} billion"
+        facts.insert(2, (f"multiply-adds per second of {chosen.rate:g} {unit}s", work))
     if built.reference_parameters != built.parameter_count:
         unused = built.reference_parameters - built.parameter_count
         facts.insert(
@@ -54,7 +56,7 @@ def model(
     screen.line()
     screen.table(
         "Layers",
-        ["layer", ">kernel", ">dilation", ">clock", ">parameters", ">multiply-adds per sample"],
+        ["layer", ">kernel", ">dilation", ">clock", ">parameters", f">multiply-adds per {unit}"],
         [(r.name, r.kernel, r.dilation, r.clock, f"{r.parameters:,}", f"{r.multiply_adds:,.1f}") for r in rows],
     )
     if tensors:

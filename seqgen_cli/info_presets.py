@@ -3,7 +3,7 @@
 import typer
 from pydantic import TypeAdapter
 
-from seqgen_cli.choosing import Chosen
+from seqgen_cli.choosing import preset_model
 from seqgen_cli.options import Shared, command
 from seqgen_core.settings.model import ModelSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
@@ -17,18 +17,20 @@ def register(app: typer.Typer) -> None:
 
 def presets(shared: Shared) -> None:
     """Named settings for --preset: what each is, its size and its reach."""
-    codec, adapter = PreprocessSettings().codec, TypeAdapter(ModelSettings)
+    adapter: TypeAdapter[ModelSettings] = TypeAdapter(ModelSettings)
     rows, results = [], []
     for name in preset_names():
         held = load_preset(name)
         settings = adapter.validate_python(held["model"])
-        built = Chosen(settings, codec.tokens, codec.rate, name).build(shapes_only=True)
-        reach = "unbounded" if built.receptive_field is None else f"{built.receptive_field:,}"
+        chosen = preset_model(name, settings, PreprocessSettings().rate)
+        built = chosen.build(shapes_only=True)
+        reach = "endless" if built.receptive_field is None else f"{built.receptive_field:,}"
         rows.append((name, held["model"]["kind"], f"{built.parameter_count:,}", reach, held["description"]))
         results.append(
             {
                 "name": name,
                 **held,
+                "tokens": chosen.tokens,
                 "parameters": built.parameter_count,
                 "reference_parameters": built.reference_parameters,
                 "receptive_field": built.receptive_field,

@@ -9,6 +9,7 @@ from seqgen_cli.options import Shared, command
 from seqgen_core.settings.model import WaveNetSettings
 
 if TYPE_CHECKING:
+    from seqgen_cli.choosing import Chosen
     from seqgen_cli.screen import Screen
 
 EXPLANATION = (
@@ -33,31 +34,31 @@ def receptive_field(
         bool, typer.Option("--measure", help="Build the model and find by experiment which tokens move an output.")
     ] = False,
 ) -> None:
-    """How many samples a model's output depends on, the newest included."""
+    """How many tokens a model's output depends on, the newest included."""
     chosen = choose_model(shared, arguments, model, preset, rate)
 
     built = chosen.build(shapes_only=not measure)
-    declared = built.receptive_field
+    declared, unit = built.receptive_field, chosen.unit
     measured = None
     screen = shared.screen
     if measure and declared is not None:
         from seqgen_core.models.reach import measure_reach
 
-        screen.say(f"measuring {declared:,} samples over {built.period:,} phases …")
+        screen.say(f"measuring {declared:,} {unit}s over {built.period:,} phases …")
         measured = measure_reach(built)
 
     rows = built.layer_table()
     screen.table(
-        f"{chosen.settings.kind} ({chosen.origin}) at {chosen.rate} Hz",
-        ["layer", ">kernel", ">dilation", ">clock", ">samples", ">ms"],
+        f"{chosen.settings.kind} ({chosen.origin})" + (f" at {chosen.rate:g} {unit}s/s" if chosen.rate else ""),
+        ["layer", ">kernel", ">dilation", ">clock", f">{unit}s", *([">ms"] if chosen.rate else [])],
         [
             (
                 r.name,
                 r.kernel,
                 r.dilation,
                 r.clock,
-                f"{r.receptive_field:,}",
-                _ms(chosen.milliseconds(r.receptive_field)),
+                "endless" if declared is None else f"{r.receptive_field:,}",
+                *([_ms(chosen, r.receptive_field, declared)] if chosen.rate else []),
             )
             for r in rows
         ],
@@ -66,12 +67,14 @@ def receptive_field(
     if declared is None:
         screen.line("receptive field: all that came before (a recurrent model)")
     else:
-        screen.line(f"receptive field: {declared:,} samples, {_ms(chosen.milliseconds(declared))} ms")
+        time = f", {_ms(chosen, declared, declared)} ms" if chosen.rate else ""
+        screen.line(f"receptive field: {declared:,} {unit}s{time}")
     if built.period > 1:
-        screen.line(f"period: {built.period:,} samples; the figures are the largest over its phases")
+        over = "the figures are the largest over its phases" if declared else "the slowest layer works so seldom"
+        screen.line(f"period: {built.period:,} {unit}s; {over}")
     if measured is not None:
         verdict = "as the formula says" if measured == declared else f"NOT the {declared:,} that the formula says"
-        screen.line(f"measured: {measured:,} samples, {verdict}")
+        screen.line(f"measured: {measured:,} {unit}s, {verdict}")
     formulas = _disputed(chosen.settings) if isinstance(chosen.settings, WaveNetSettings) else {}
     if formulas:
         _show_disputed(screen, formulas, measured)
@@ -126,5 +129,6 @@ def _show_disputed(screen: "Screen", formulas: dict[str, int], measured: int | N
         screen.line("For this model the three agree; more than one stack tells them apart.")
 
 
-def _ms(milliseconds: float) -> str:
-    return f"{milliseconds:,.2f}"
+def _ms(chosen: "Chosen", tokens: int, declared: int | None) -> str:
+    milliseconds = chosen.milliseconds(tokens)
+    return "endless" if declared is None else f"{milliseconds:,.2f}"
