@@ -1,10 +1,11 @@
 """Log-mel spectra: what a vocoder is told of the sound that it is to make.
 
 Frame k looks at `window` samples centred at sample k * hop through a Hann window; what lies beyond the recording is
-silence. N samples have 1 + N // hop frames. The power spectrum is summed in triangular bands of peak 1, evenly spaced
-on the mel scale 2595 log10(1 + f / 700) (O'Shaughnessy 1987, Speech Communication, section 4.4); WaveNet vocoders are
-told such spectra since Tacotron 2 (Shen et al. 2018, arXiv:1712.05884, section 2.2). A number says how loud its band
-is: 1 stands for 0 dB, a sine of full scale, and -1 for -100 dB or less, so networks can take them as they are.
+silence, and what is beyond full scale is clamped, as in tokens. N samples have 1 + N // hop frames. The power spectrum
+is summed in triangular bands of peak 1, evenly spaced on the mel scale 2595 log10(1 + f / 700) (O'Shaughnessy 1987,
+Speech Communication, section 4.4); WaveNet vocoders are told such spectra since Tacotron 2 (Shen et al. 2018,
+arXiv:1712.05884, section 2.2). A number says how loud its band is: 1 stands for 0 dB, a sine of full scale, and -1 for
+-100 dB or less, so networks can take them as they are.
 Axes: N samples, K frames, F bands.
 """
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 from seqgen_core.audio.files import read_mono
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.settings.features import MelSettings
-from seqgen_core.streams import Upsampled
 
 FLOOR_DB = -100.0  # below the noise of 16-bit sound, which is at -98 dB over all bands together
 _FINEST = 4  # times as many frequencies, at most, as the window tells apart
@@ -60,7 +60,7 @@ class MelSpectra:
         for low in range(first, stop, at_once):
             high = min(stop, low + at_once)
             begin, end = low * hop - size // 2, (high - 1) * hop - size // 2 + size
-            heard = np.asarray(waveform[max(0, begin) : max(0, end)], np.float64)
+            heard = np.clip(np.asarray(waveform[max(0, begin) : max(0, end)], np.float64), -1, 1)
             missing = max(0, -begin)
             stretch = np.pad(heard, (missing, end - begin - missing - len(heard)))
             windows = np.lib.stride_tricks.sliding_window_view(stretch, size)[::hop] * self._window  # (K, window)
@@ -84,10 +84,10 @@ def mel_bands(settings: MelSettings, length: int) -> NDArray[np.float64]:
     return np.maximum(0, np.minimum(rising, falling))
 
 
-def read_features(path: Path, settings: MelSettings, gain: float = 1.0) -> Upsampled:
-    """Features from a file: frames (K, F) kept as .npy, of K * hop tokens, or the mel spectra of a sound file.
+def read_features(path: Path, settings: MelSettings, gain: float = 1.0) -> NDArray[np.float32]:
+    """Frames (K, F) from a file: kept as .npy, or the mel spectra of a sound file.
 
-    gain: factor of the sound's amplitudes, that of the training data; frames are taken as they are.
+    gain: factor of the sound's amplitudes, that of the training data; frames from .npy are taken as they are.
     Raises UsageError where the file is missing or its frames do not fit, SeqgenError where it cannot be read.
     """
     path = Path(path)
@@ -96,10 +96,8 @@ def read_features(path: Path, settings: MelSettings, gain: float = 1.0) -> Upsam
             f"There is no file {path} to take features from.", hint="A sound file, or a .npy of mel spectra."
         )
     if path.suffix.lower() == ".npy":
-        frames = _read_frames(path, settings)
-        return Upsampled(frames, settings.hop, len(frames) * settings.hop)
-    waveform = np.clip(read_mono(path, settings.rate) * np.float32(gain), -1, 1)
-    return Upsampled(mel_spectra(waveform, settings), settings.hop, len(waveform))
+        return _read_frames(path, settings)
+    return mel_spectra(read_mono(path, settings.rate) * np.float32(gain), settings)
 
 
 def _read_frames(path: Path, settings: MelSettings) -> NDArray[np.float32]:

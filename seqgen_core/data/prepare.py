@@ -2,6 +2,8 @@
 
 What comes of a file lies in the work folder: `NAME.tokens` (little-endian) and `NAME.json`, the second written after
 the first, both atomically. A file whose JSON is there is done; a kill at any moment leaves it done or not begun.
+Where more than the tokens of single samples is wanted of an item, the sound itself waits there instead, as
+`NAME.sound` (float32): only when items are cut is it known what they are, and so their extremes and their features.
 """
 
 import hashlib
@@ -9,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +68,21 @@ class Task:
         return self.stem.with_name(self.stem.name + ".json")
 
     @property
-    def tokens(self) -> Path:
-        """Where its tokens are written."""
-        return self.stem.with_name(self.stem.name + ".tokens")
+    def keeps_sound(self) -> bool:
+        """Whether the sound waits to be quantised until items are cut."""
+        return self.settings.features != "none" or AudioCodec(self.settings.sound_codec).rescales
+
+    @property
+    def product(self) -> Path:
+        """Where its tokens, or its sound, are written."""
+        return self.stem.with_name(self.stem.name + (".sound" if self.keeps_sound else ".tokens"))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the product, little-endian."""
+        if self.keeps_sound:
+            return np.dtype("<f4")
+        return AudioCodec(self.settings.sound_codec).dtype.newbyteorder("<")
 
 
 class Interrupted(Exception):  # noqa: N818 (no error: the work is no longer wanted)
@@ -79,9 +93,8 @@ def finished(task: Task) -> Prepared | None:
     """What an earlier run left of this task, None where it is to be done."""
     try:
         prepared = Prepared.model_validate_json(task.account.read_text(encoding="utf-8"))
-        item_bytes = AudioCodec(task.settings.sound_codec).dtype.itemsize
         if prepared.outcome == "used" and task.gain is not None:
-            whole = task.tokens.stat().st_size == prepared.length * item_bytes
+            whole = task.product.stat().st_size == prepared.length * task.dtype.itemsize
             return prepared if whole else None
         return prepared
     except (OSError, ValueError):
@@ -106,8 +119,8 @@ def prepare_file(task: Task) -> Prepared:
 def _prepare(task: Task) -> Prepared:
     settings = task.settings
     codec = AudioCodec(settings.sound_codec)
-    meter = _Meter(task.gain or 1.0)
-    temporary = temporary_sibling(task.tokens)
+    meter = _Meter(task.gain or 1.0, clamps=not codec.rescales)
+    temporary = temporary_sibling(task.product)
     with SoundFile(task.path) as sound:
         trimmer = None
         if settings.trim_silence is not None:
@@ -121,13 +134,14 @@ def _prepare(task: Task) -> Prepared:
                 with temporary.open("wb") as stream:
                     for block in waveform:
                         meter.see(block)
-                        _write(stream, codec, block * np.float32(task.gain))
+                        heard = block * np.float32(task.gain)
+                        stream.write((heard if task.keeps_sound else codec.encode(heard)).astype(task.dtype).tobytes())
                     stream.flush()
                     os.fsync(stream.fileno())
             warnings, dropped = (*sound.warnings, *meter.warnings()), trimmer.dropped if trimmer else 0
             outcome, reason = _judge(meter, dropped, settings)
             if task.gain is not None and outcome == "used":
-                temporary.replace(task.tokens)
+                temporary.replace(task.product)
         finally:
             temporary.unlink(missing_ok=True)
     return Prepared(
@@ -156,16 +170,11 @@ def _mono(sound: SoundFile, rate: int, trimmer: SilenceTrimmer | None) -> Iterat
         yield trimmer.finish()
 
 
-def _write(stream: IO[bytes], codec: AudioCodec, block: NDArray[np.float32]) -> None:
-    codes = codec.encode(block)
-    stream.write(codes.astype(codes.dtype.newbyteorder("<"), copy=False).tobytes())
-
-
 class _Meter:
     """Counts over the samples of one file."""
 
-    def __init__(self, gain: float) -> None:
-        self.gain = gain
+    def __init__(self, gain: float, clamps: bool) -> None:
+        self.gain, self.clamps = gain, clamps
         self.count, self.total, self.power, self.peak = 0, 0.0, 0.0, 0.0
         self.low, self.high = np.inf, -np.inf
         self.at_full_scale, self.clamped = 0, 0
@@ -180,7 +189,8 @@ class _Meter:
         self.peak = max(self.peak, -self.low, self.high)
         magnitude = np.abs(block)
         self.at_full_scale += int((magnitude >= FULL_SCALE).sum())
-        self.clamped += int((magnitude * np.float32(self.gain) > 1).sum())
+        if self.clamps:
+            self.clamped += int((magnitude * np.float32(self.gain) > 1).sum())
 
     def warnings(self) -> list[str]:
         """Phrases about what a person would want to know."""

@@ -9,18 +9,16 @@ import os
 import shutil
 from collections import Counter
 
-import numpy as np
-
-from seqgen_core.codecs import sound_features
+from seqgen_core.audio.features import MelSpectra
 from seqgen_core.data import splits
 from seqgen_core.data.discover import Found, RawFile
 from seqgen_core.data.prepare import Prepared, Task, finished, prepare_file
+from seqgen_core.data.prepared_sound import PreparedSound
 from seqgen_core.data.store import Manifest, Rejected, Split, stable_key
 from seqgen_core.data.workers import Crashed, run_all
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.errors import SeqgenError
 from seqgen_core.progress import Progress
-from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.features import MelSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
 
@@ -33,8 +31,12 @@ _CRASH = "the decoder crashed on it"
 def prepare_sound(settings: PreprocessSettings, found: Found, fingerprint: str, progress: Progress) -> Manifest:
     """Prepare all files of sound and store them.
 
-    Raises SeqgenError where none was usable, with the reasons; OSError where the output cannot be written.
+    Raises UsageError where features cannot be made with such settings, SeqgenError where no file was usable, with the
+    reasons; OSError where the output cannot be written.
     """
+    features = mel_settings(settings)
+    if features is not None:
+        MelSpectra(features)  # complains before any work is done
     work = settings.out / WORK
     work.mkdir(parents=True, exist_ok=True)
     for stray in work.glob(".tmp-*"):
@@ -127,10 +129,10 @@ def _store(
     try:
         with PreparedWriter(settings.out, settings.sound_codec, mel_settings(settings)) as writer:
             for done, ((file, _, task), split) in enumerate(zip(used, assignment.splits, strict=True), start=1):
-                tokens = np.memmap(task.tokens, dtype=writer.dtype, mode="r")
-                parts = [(split, 0, len(tokens))] if split else splits.cut(len(tokens), assignment.shares)
+                sound = PreparedSound(task, writer.features)
+                parts = [(split, 0, len(sound))] if split else splits.cut(len(sound), assignment.shares)
                 for part in (piece for whole in parts for piece in _chunks(*whole, settings)):
-                    _add(writer, file, tokens, *part, labels)
+                    _add(writer, file, sound, *part, labels)
                 progress.update(done)
             return writer.finish(
                 settings,
@@ -146,21 +148,17 @@ def _store(
 
 
 def _add(
-    writer: PreparedWriter, file: RawFile, tokens: np.memmap, split: Split, start: int, stop: int, labels: list[str]
+    writer: PreparedWriter, file: RawFile, sound: PreparedSound, split: Split, start: int, stop: int, labels: list[str]
 ) -> None:
     rate = writer.codec.tokens_per_second or 1.0
-    whole = (start, stop) == (0, len(tokens))
-    piece, codec = tokens[start:stop], writer.codec
-    frames = None
-    if writer.features is not None and isinstance(codec, AudioCodecSettings):
-        frames = sound_features(piece, codec, writer.features).frames
+    whole = (start, stop) == (0, len(sound))
     writer.add(
-        piece,
+        sound.tokens(start, stop),
         origin=file.origin if whole else f"{file.origin} [{start / rate:.2f}–{stop / rate:.2f} s]",
         split=split,
         label=None if file.label is None else labels.index(file.label),
         key=stable_key(file.origin, start, stop),
-        frames=frames,
+        frames=sound.frames(start, stop),
     )
 
 

@@ -163,7 +163,8 @@ class PreparedWriter:
             raise ValueError(f"features of shape {frames.shape}; (K, bands) as {self.features} says is needed")
         if self._frames_stream is None:
             self._frames_stream = self._features_file.open("wb")
-        self._frames_stream.write(np.ascontiguousarray(frames, "<f4").tobytes())
+        for start in range(0, len(frames), 2**14):  # blocks, since they may be a memory map of hours
+            self._frames_stream.write(np.ascontiguousarray(frames[start : start + 2**14], "<f4").tobytes())
         self._frames += len(frames)
 
 
