@@ -98,6 +98,22 @@ def begin_smooth(weight: Tensor, std: float) -> None:
     weight.copy_(std * mixed.view_as(weight))
 
 
+def look_up(weight: Tensor, codes: Tensor, taps: int, presence: Tensor | None = None) -> Tensor:
+    """Convolution of K taps over one-hot vectors, as sums of rows: codes (B, K - 1 + T) -> (B, T, C).
+
+    weight (K * V, C): the rows of the oldest tap come first. NOTHING adds nothing; presence (B, K - 1 + T) weighs rows.
+    """
+    there = (codes != NOTHING).to(weight.dtype)
+    if presence is not None:
+        there = there * presence
+    batch, steps, values = codes.shape[0], codes.shape[1] - taps + 1, weight.shape[0] // taps
+    first_rows = torch.arange(taps, device=codes.device) * values
+    rows = codes.clamp(min=0).unfold(1, taps, 1) + first_rows  # (B, T, K)
+    weights = there.unfold(1, taps, 1)  # (B, T, K)
+    x = F.embedding_bag(rows.reshape(-1, taps), weight, mode="sum", per_sample_weights=weights.reshape(-1, taps))
+    return x.view(batch, steps, -1)
+
+
 class TokenConv(nn.Module):
     """Convolution of K taps over tokens as a network hears them: codes (B, K - 1 + T, *shape) -> (B, C, T).
 
@@ -123,23 +139,11 @@ class TokenConv(nn.Module):
 
     def forward(self, codes: Tensor, presence: Tensor | None = None) -> Tensor:
         """codes int64 (B, K - 1 + T, *shape); presence (B, K - 1 + T), if given, weighs what is heard of each code."""
-        x = self._look_up(codes, presence) if self.one_hot else self._multiply(codes, presence)  # (B, T, C)
+        # (B, T, C)
+        x = look_up(self.weight, codes, self.taps, presence) if self.one_hot else self._multiply(codes, presence)
         if self.bias is not None:
             x = x + self.bias
         return x.transpose(1, 2)
-
-    def _look_up(self, codes: Tensor, presence: Tensor | None) -> Tensor:
-        there = (codes != NOTHING).to(self.weight.dtype)
-        if presence is not None:
-            there = there * presence
-        batch, steps = codes.shape[0], codes.shape[1] - self.taps + 1
-        first_rows = torch.arange(self.taps, device=codes.device) * self.rows
-        rows = codes.clamp(min=0).unfold(1, self.taps, 1) + first_rows  # (B, T, K)
-        weights = there.unfold(1, self.taps, 1)  # (B, T, K)
-        x = F.embedding_bag(
-            rows.reshape(-1, self.taps), self.weight, mode="sum", per_sample_weights=weights.reshape(-1, self.taps)
-        )
-        return x.view(batch, steps, -1)
 
     def _multiply(self, codes: Tensor, presence: Tensor | None) -> Tensor:
         x = heard(codes, self.tokens, self.weight.dtype)  # (B, K - 1 + T, F)
