@@ -28,8 +28,8 @@ class LayerRow:
     """Ticks of the layer's input clock between taps."""
     clock: int
     """Tokens per tick of the layer's output."""
-    receptive_field: int
-    """Tokens that the layer's output can depend on, the newest included."""
+    receptive_field: int | None
+    """Tokens that the layer's output can depend on, the newest included; None: all that came before."""
     parameters: int
     multiply_adds: float
     """Multiplications with a weight per generated token, averaged over the clock."""
