@@ -5,7 +5,7 @@ The manifest is written last; until then, data that stood there before stay vali
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -15,6 +15,7 @@ from seqgen_core.data.discover import Found, RawFile, find_sources
 from seqgen_core.data.fetching.locks import lock
 from seqgen_core.data.kinds import choose_kind
 from seqgen_core.data.kinds.base import Gathered
+from seqgen_core.data.labels import label_files
 from seqgen_core.data.store import (
     Item,
     Manifest,
@@ -86,7 +87,8 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
                 _WANTED[kind],
                 "Name the folder that holds them: `seqgen preprocess FOLDER`; `seqgen download` fetches some.",
             )
-        _label(settings, found)
+        found.files, unlabelled = label_files(settings.labels, found.files)
+        found.rejected += unlabelled
     fingerprint = _fingerprint(settings, found)
     with lock(out / LOCK) as held:
         if not held:
@@ -106,22 +108,6 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
         else:
             manifest = _store(settings, _gather(kind, settings, found, progress), found, fingerprint, progress)
         return PreprocessReport(out, manifest, fresh=True)
-
-
-def _label(settings: PreprocessSettings, found: Found) -> None:
-    """Give every file the label that the settings ask for, and set aside those without one."""
-    if settings.labels == "folder":
-        return
-    if settings.labels == "none":
-        found.files = [replace(file, label=None) for file in found.files]
-        return
-    from seqgen_core.data.labels import labeller
-
-    label_of, kept = labeller(settings.labels), []
-    for file in found.files:
-        label, split = label_of(file)
-        kept.append(replace(file, label=label, given=split or file.given))
-    found.files = kept
 
 
 _WANTED = {

@@ -49,9 +49,12 @@ def prepare_sound(settings: PreprocessSettings, found: Found, fingerprint: str, 
     prepared_files = list(zip(found.files, results, strict=True))
     used = [(file, prepared, task) for file, (prepared, task) in prepared_files if prepared.outcome == "used"]
     rejected = [
-        Rejected(origin=file.origin, reason=prepared.reason)
-        for file, (prepared, _) in prepared_files
-        if prepared.outcome != "used"
+        *found.rejected,
+        *(
+            Rejected(origin=file.origin, reason=prepared.reason)
+            for file, (prepared, _) in prepared_files
+            if prepared.outcome != "used"
+        ),
     ]
     if not used:
         shutil.rmtree(work, ignore_errors=True)
