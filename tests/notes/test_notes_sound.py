@@ -40,16 +40,16 @@ def test_notes_sound_while_they_are_held():
     assert not waveform[2 * RATE + round(RELEASE * RATE) :].any()
 
 
-def test_nothing_clicks():
-    roll = np.zeros((12, 88), np.uint8)
-    roll[2:3, 39] = roll[4:9, 30] = roll[5:6, 51] = 1
+@pytest.mark.parametrize("number", [24, 60, 72, 96])
+def test_nothing_clicks(number):
+    roll = held(number, 12)
+    roll[[0, 1, 6, 10, 11]] = 0
     waveform = render_sound(roll, PIANO, RATE).astype(np.float64)
-    bends = np.abs(np.diff(waveform, 2))  # a click is a jump, which this shows as no string's vibration could
-    for end in (3, 6, 9):
+    bends = np.abs(np.diff(waveform, 2))  # a click is a jump, which shows here as no string's vibration does
+    before = bends[5 * RATE // 4 : 6 * RATE // 4].max()  # while the key is held
+    for end in (6, 10):
         at = end * RATE // 4
-        assert bends[at - 40 : at + 40].max() <= 1.5 * bends[at - 400 : at - 40].max() + 1e-4
-    assert np.abs(waveform[:100]).max() == 0
-    assert abs(waveform[-1]) < 1e-4
+        assert bends[at - 10 : at + round(RELEASE * RATE) + 10].max() <= before
 
 
 def test_every_key_at_once_stays_below_full_scale():
