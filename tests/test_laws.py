@@ -10,22 +10,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from seqgen_core import models
+from seqgen_core.errors import UsageError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.heads import build_head
 from seqgen_core.models.reach import measure_reach
 from seqgen_core.models.tokens import random_tokens
-from seqgen_core.settings.model import MODEL_KINDS, SequnetSettings, WaveNetSettings
+from seqgen_core.settings.base import Settings
+from seqgen_core.settings.model import MODEL_KINDS, SequnetPlainSettings, SequnetSettings, TcnSettings, WaveNetSettings
 from seqgen_core.settings.tokens import AmplitudeTokens, BinaryTokens, CategoricalTokens, PixelTokens, TokenSpec
 
 torch.set_num_threads(1)
 
 SMALL = st.integers(2, 6)
+WIDE = st.integers(16, 20)  # so many channels that the ReLUs behind them are never all shut
+
+
+def embedding_models(kind: type[Settings], **drawn: st.SearchStrategy) -> st.SearchStrategy:
+    """Settings whose tokens enter as they are or by an embedding, whose weights the output layer may share."""
+    plain = st.builds(kind, dropout=st.sampled_from([0.0, 0.2]), **drawn)
+    entries = {"embedding": WIDE, "embedding_dropout": st.sampled_from([0.0, 0.1]), "tied": st.booleans()}
+    return plain | st.builds(kind, dropout=st.sampled_from([0.0, 0.2]), **entries, **drawn)
+
+
 DRAWN = {
     "wavenet": st.builds(
         WaveNetSettings,
@@ -48,6 +60,14 @@ DRAWN = {
         features=st.integers(6, 8),
         levels=st.integers(1, 4),
         depth=st.integers(1, 2),
+        kernel_size=st.sampled_from([3, 5, 7]),
+    ),
+    "tcn": embedding_models(TcnSettings, channels=WIDE, levels=st.integers(1, 4), kernel_size=st.integers(2, 4)),
+    "sequnet_plain": embedding_models(
+        SequnetPlainSettings,
+        features=st.integers(8, 10),
+        bottleneck_features=st.sampled_from([None, 7]),
+        levels=st.integers(2, 4),
         kernel_size=st.sampled_from([3, 5, 7]),
     ),
 }
@@ -84,7 +104,10 @@ def drawn_model(data: st.DataObject, kind: str, tokens: TokenSpec | None = None)
     chosen = data.draw(DRAWN[kind], label="settings")
     torch.manual_seed(data.draw(SEEDS, label="seed"))
     spoken = tokens if tokens is not None else data.draw(SPOKEN.get(kind, STREAMS), label="tokens")
-    return models.build(chosen, spoken).double().eval()
+    try:
+        return models.build(chosen, spoken).double().eval()
+    except UsageError:  # these settings do not go with these tokens
+        reject()
 
 
 def drawn_clip(model: CausalModel, batch: int, steps: int) -> tuple[Tensor, Condition]:

@@ -135,7 +135,11 @@ class CausalModel(nn.Module, ABC):
     def fold(self) -> "CausalModel":
         """Replace weights that are computed anew at each use, as by weight normalisation, by their values, for good."""
         for module in self.modules():
-            for name in list(getattr(module, "parametrizations", {})):
+            names = list(getattr(module, "parametrizations", {}))
+            if names:  # torch computes them in a class that copies of the module share: leave theirs alone
+                shared = type(module)
+                module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
+            for name in names:
                 parametrize.remove_parametrizations(module, name)
         return self
 

@@ -1,10 +1,16 @@
 """Settings of the models: one class per kind, joined in the union that the rest of the code walks."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqgen_core.settings.base import Settings
+
+
+def _odd_taps(taps: int) -> int:
+    if taps % 2 == 0:
+        raise ValueError(f"{taps} is even; Seq-U-Net needs an odd kernel, so {taps - 1 or 3} or {taps + 1}")
+    return taps
 
 
 class _AnyModel(Settings):
@@ -59,15 +65,62 @@ class SequnetSettings(_AnyModel):
     kernel_size: int = Field(5, ge=3, le=63)
     """Taps of each convolution; odd."""
 
-    @field_validator("kernel_size")
-    @classmethod
-    def _odd(cls, taps: int) -> int:
-        if taps % 2 == 0:
-            raise ValueError(f"{taps} is even; Seq-U-Net needs an odd kernel, so {taps - 1 or 3} or {taps + 1}")
-        return taps
+    _odd = field_validator("kernel_size")(_odd_taps)
 
 
-ModelSettings = Annotated[WaveNetSettings | SequnetSettings, Field(discriminator="kind")]
+class _EmbeddingModel(_AnyModel):
+    """What the models offer whose experiments began with those of the TCN: text and piano rolls."""
+
+    embedding: int = Field(0, ge=0, le=8192)
+    """Numbers in the learned vector by which a token enters; 0 lets it enter as it is: one-hot, notes, an amplitude."""
+    embedding_dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of these numbers that training leaves out at random."""
+    tied: bool = False
+    """Whether the output layer's weights are the vectors of the embedding."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of every layer's outputs that training leaves out at random."""
+
+    @model_validator(mode="after")
+    def _embedded(self) -> Self:
+        if not self.embedding and (self.tied or self.embedding_dropout):
+            named = "tied" if self.tied else "embedding_dropout"
+            raise ValueError(f"{named} is about an embedding, but embedding is 0; give it a size, such as 100")
+        return self
+
+
+class TcnSettings(_EmbeddingModel):
+    """TCN (Bai et al. 2018): residual blocks of two dilated causal convolutions, weight-normalised."""
+
+    kind: Literal["tcn"] = "tcn"
+    """Sort of model."""
+    channels: int = Field(64, ge=1, le=8192)
+    """Channels of each block; with tied weights the last has as many as the embedding."""
+    levels: int = Field(10, ge=1, le=20)
+    """Residual blocks; the dilation doubles from one to the next."""
+    kernel_size: int = Field(3, ge=2, le=64)
+    """Taps of each dilated convolution."""
+
+
+class SequnetPlainSettings(_EmbeddingModel):
+    """Seq-U-Net (Stoller et al. 2019), plain variant for text and piano rolls: LeakyReLU, no gates, dropout."""
+
+    kind: Literal["sequnet_plain"] = "sequnet_plain"
+    """Sort of model."""
+    features: int = Field(64, ge=1, le=8192)
+    """Channels at every level but the bottleneck."""
+    bottleneck_features: int | None = Field(None, ge=1, le=8192)
+    """Channels of the bottleneck; without it as many as features."""
+    levels: int = Field(8, ge=2, le=20)
+    """Levels, the bottleneck included; each runs at half the clock of the one above."""
+    kernel_size: int = Field(5, ge=3, le=63)
+    """Taps of each convolution; odd."""
+
+    _odd = field_validator("kernel_size")(_odd_taps)
+
+
+ModelSettings = Annotated[
+    WaveNetSettings | SequnetSettings | TcnSettings | SequnetPlainSettings, Field(discriminator="kind")
+]
 """Settings of any model, told apart by `kind`."""
 
 MODEL_KINDS: dict[str, type[Settings]] = {
