@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from seqgen_core.notes.errors import UnreadableNotesError
 from seqgen_core.notes.mat import MAT_KEYS, MAT_LOWEST, is_mat, read_mat
 from seqgen_core.notes.midi import read_piece
-from seqgen_core.notes.rolls import note_name
+from seqgen_core.notes.rolls import key_range
 from seqgen_core.settings.codec import NotesCodecSettings
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -35,19 +35,21 @@ class NotesCodec:
         Raises UnreadableNotesError where it is neither, where its keys are not the codec's, or where it has no notes.
         """
         path = Path(path)
-        keys = f"keys {note_name(self.settings.lowest)} to {note_name(self.settings.lowest + self.settings.keys - 1)}"
+        keys = key_range(self.settings)
         try:
             from_mat = is_mat(path)
         except OSError as problem:
             raise UnreadableNotesError(path, f"it cannot be read: {problem.strerror or problem}") from None
         if from_mat:
             if (self.settings.lowest, self.settings.keys) != (MAT_LOWEST, MAT_KEYS):
-                raise UnreadableNotesError(path, f"it has rolls of {MAT_KEYS} keys from A0 on", f"Rolls of the {keys}.")
+                raise UnreadableNotesError(
+                    path, f"it has rolls of {MAT_KEYS} keys from A0 on", f"Rolls of the keys {keys}."
+                )
             rolls = read_mat(path)["test"]
             if not rolls:
                 raise UnreadableNotesError(path, "its testdata holds no sequence", "At least one.")
             return rolls[0]
         roll = read_piece(path, self.settings).roll
         if not roll.any():
-            raise UnreadableNotesError(path, "it has no notes beside drums", f"Notes on the {keys}.")
+            raise UnreadableNotesError(path, f"it has no notes on the keys {keys}, drums aside")
         return roll

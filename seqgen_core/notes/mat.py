@@ -51,13 +51,13 @@ def _rolls(path: Path, name: str, cells: Any) -> list[NDArray[np.uint8]]:
     if not isinstance(cells, np.ndarray) or cells.dtype != object:
         raise UnreadableNotesError(path, f"{name} is no cell array", _WANTED)
     rolls = []
-    for place, cell in enumerate(cells.ravel()):
+    for place, cell in enumerate(cells.ravel(), start=1):
         roll = np.asarray(cell)
         if not (roll.ndim == 2 and (roll.shape[1] == MAT_KEYS or roll.size == 0) and roll.dtype.kind in "buif"):
             what = f"an array {roll.shape} of {roll.dtype}"
-            raise UnreadableNotesError(path, f"{name} holds {what} at place {place}", _WANTED)
+            raise UnreadableNotesError(path, f"{name}{{{place}}} is {what}", _WANTED)
         if not np.isin(roll, (0, 1)).all():
             odd = roll[~np.isin(roll, (0, 1))][0]
-            raise UnreadableNotesError(path, f"{name} holds {odd} in the roll at place {place}, not 0 or 1", _WANTED)
+            raise UnreadableNotesError(path, f"{name}{{{place}}} holds {odd}, not 0 or 1 alone", _WANTED)
         rolls.append(roll.astype(np.uint8).reshape(-1, MAT_KEYS))
     return rolls

@@ -1,9 +1,9 @@
 """MIDI files to piano rolls and back.
 
-Reading: the edges of each note are rounded to the nearest frame, and a note shorter than a frame still has one. The
-drum channel (10) is left out, for its numbers are no pitches; so are notes beyond the keys, which are counted. Pedals
-are ignored: a roll says which keys are held, not which strings ring on. A note that never ends lasts as long as the
-file. All tracks and channels come together on one keyboard.
+Reading: the edges of each note are rounded to the nearest frame; a note too short for that has the frame in which it
+begins. The drum channel (10) is left out, for its numbers are no pitches; so are notes beyond the keys, which are
+counted. Pedals are ignored: a roll says which keys are held, not which strings ring on. A note that never ends lasts as
+long as the file. All tracks and channels come together on one keyboard.
 Writing: one piano, one velocity, one tempo, so chosen that frames begin on ticks.
 Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, RP-001).
 """
@@ -59,10 +59,12 @@ def read_piece(path: Path, settings: NotesCodecSettings) -> Piece:
         raise UnreadableNotesError(path, "it claims to last longer than any music; it is damaged")
     clock = _Clock(path, file)
     edges = np.array([(note.start, note.stop) for note in notes], np.int64).reshape(-1, 2)
-    # the small addend lets halves go up, whatever the last bit of the seconds
-    frames = np.floor(clock.seconds(edges) * settings.rate + 0.5 + 1e-6)
-    frames[:, 1] = np.maximum(frames[:, 1], frames[:, 0] + 1)
-    length = max(math.floor(clock.seconds(np.array(last)) * settings.rate + 0.5 + 1e-6), frames.max(initial=0))
+    exact = clock.seconds(edges) * settings.rate + 1e-6  # the addend lets halves go up, whatever their last bit
+    frames = np.floor(exact + 0.5)
+    short = frames[:, 1] <= frames[:, 0]
+    frames[short, 0] = np.floor(exact[short, 0])
+    frames[short, 1] = frames[short, 0] + 1
+    length = max(math.floor(clock.seconds(np.array(last)) * settings.rate + 1e-6 + 0.5), frames.max(initial=0))
     if length > MOST_FRAMES:
         hours = float(clock.seconds(np.array(last))) / 3600
         reason = f"it lasts {hours:.3g} hours, {length:.3g} frames; at most {MOST_FRAMES} are read"

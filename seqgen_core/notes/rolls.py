@@ -7,6 +7,8 @@ one key that follow on each other are one held note.
 import numpy as np
 from numpy.typing import NDArray
 
+from seqgen_core.settings.codec import NotesCodecSettings
+
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 BLACK_KEYS = frozenset({1, 3, 6, 8, 10})
 """Semitones above C."""
@@ -26,3 +28,8 @@ def held_notes(roll: NDArray[np.integer]) -> NDArray[np.int64]:
 def note_name(number: int) -> str:
     """Name of a MIDI note number: 60 is C4, 21 is A0, the lowest key of a piano."""
     return f"{_NAMES[number % 12]}{number // 12 - 1}"
+
+
+def key_range(settings: NotesCodecSettings) -> str:
+    """The keys of a codec in words, such as A0 to C8."""
+    return f"{note_name(settings.lowest)} to {note_name(settings.lowest + settings.keys - 1)}"

@@ -56,10 +56,10 @@ def test_rolls_of_other_number_types_are_the_same(tmp_path):
         ({"testdata": None}, "it lacks testdata"),
         ({"traindata": None, "testdata": None}, "it lacks traindata and testdata"),
         ({"validdata": np.zeros((3, 88))}, "validdata is no cell array"),
-        ({"testdata": cells(np.zeros((5, 87)))}, "testdata holds an array (5, 87) of float64 at place 0"),
+        ({"testdata": cells(np.zeros((5, 87)))}, "testdata{1} is an array (5, 87) of float64"),
         (
             {"testdata": cells(np.zeros((2, 88)), np.full((2, 88), 3.0))},
-            "testdata holds 3.0 in the roll at place 1, not 0 or 1",
+            "testdata{2} holds 3.0, not 0 or 1 alone",
         ),
     ],
 )

@@ -95,9 +95,14 @@ def test_other_programs_see_one_held_note(tmp_path):
 def test_edges_are_rounded_and_short_notes_have_a_frame(tmp_path):
     path = save(
         tmp_path / "a.mid",
-        [*note(60, 0, SECOND), *note(62, SECOND + 100, SECOND + 101), *note(64, SECOND + 140, SECOND + 380)],
+        [
+            *note(60, 0, SECOND),
+            *note(62, SECOND + 100, SECOND + 101),
+            *note(64, SECOND + 140, SECOND + 380),
+            *note(65, SECOND + 400, SECOND + 480),  # from the later half of the file's last frame
+        ],
     )
-    assert notes_in(path) == [(60, 0, 4), (62, 4, 5), (64, 5, 6)]
+    assert notes_in(path) == [(60, 0, 4), (62, 4, 5), (64, 5, 6), (65, 5, 6)]
 
 
 def test_a_note_on_of_no_velocity_ends_the_note(tmp_path):

@@ -132,7 +132,10 @@ def test_words_are_ordered_by_frequency_then_alphabet():
 
 
 def test_penn_treebank_has_the_counts_of_the_papers(shared_data):
-    texts = {split: (shared_data / f"text/penn/{split}.txt").read_text(encoding="utf-8") for split in ("train", "valid", "test")}
+    texts = {
+        split: (shared_data / f"text/penn/{split}.txt").read_text(encoding="utf-8")
+        for split in ("train", "valid", "test")
+    }
     symbols = vocabulary("words", texts.values())
     assert len(symbols) == 10_000
     assert {"<eos>", "<unk>", "N"} < set(symbols)
