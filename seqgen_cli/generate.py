@@ -1,5 +1,6 @@
 """seqgen generate: new clips from a run, from nothing or continuing what is real."""
 
+import dataclasses
 import datetime
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from seqgen_core.generation.stream import Filters
     from seqgen_core.models.base import CausalModel
     from seqgen_core.runs import RunFolder
+    from seqgen_core.streams import Upsampled
 
 VERIFY_STEPS = 256
 VERIFY_TOLERANCE = 1e-4
@@ -92,6 +94,11 @@ def generate(
         raise UsageError(
             "--conditional draws excerpts from the data and --prime names a file.", hint="Leave one of them out."
         )
+    if settings.features is not None and (settings.prime is not None or settings.conditional):
+        raise UsageError(
+            "What --prime and --conditional continue has features of its own, and --features names others.",
+            hint="Leave one of them out.",
+        )
     if stream and (settings.count != 1 or shared.screen.json_output or settings.out is not None):
         raise UsageError(
             "--stream writes one clip to stdout; --count, --json and --out do not go with it.",
@@ -146,6 +153,8 @@ def _primes(
     from seqgen_core.generation import starts
 
     account = run.settings.data
+    if not model.features:
+        account = account.model_copy(update={"features": None})
     length = starts.prime_length(model, account.codec, settings.prime_seconds, settings.rows)
     if settings.prime is not None:
         own = starts.own_prime(settings.prime, account, length, label)
@@ -153,23 +162,27 @@ def _primes(
     if settings.conditional:
         data = open_run_data(run, shared.screen)
         streams = [data.stream(item) for item in data.items(settings.split)]
+        if not model.features:
+            streams = [dataclasses.replace(stream, features=None) for stream in streams]
         whole = model.longest is not None or account.codec.kind == "pixels"
         return starts.draw_primes(streams, length, settings.count, settings.seed, whole=whole)
     if settings.rows is not None:
         raise UsageError("--rows says how much of an image is given; none is.", hint="Add --prime FILE.")
-    told = _own_features(settings, run)
+    told = _own_features(settings, run, model)
     return starts.from_nothing(account.codec, settings.count, label, told)
 
 
-def _own_features(settings: GenerateSettings, run: "RunFolder") -> Any:
+def _own_features(settings: GenerateSettings, run: "RunFolder", model: "CausalModel") -> "Upsampled | None":
     mel = run.settings.data.features
     if settings.features is None:
         return None
-    if mel is None or not getattr(run.settings.model, "features", 0):
+    if mel is None or not model.features:
         raise UsageError(f"{run.path} was trained without features.", hint="Leave --features out.")
     from seqgen_core.audio.features import read_features
+    from seqgen_core.streams import Upsampled
 
-    return read_features(settings.features, mel, run.settings.data.gain)
+    frames = read_features(settings.features, mel, run.settings.data.gain)
+    return Upsampled(frames, mel.hop, 1 + (len(frames) - 1) * mel.hop)  # up to the last frame's centre
 
 
 def _answer_length(shared: Shared, run: "RunFolder", settings: GenerateSettings, otherwise: int) -> int:
@@ -181,8 +194,6 @@ def _answer_length(shared: Shared, run: "RunFolder", settings: GenerateSettings,
 
 
 def _verify(shared: Shared, model: "CausalModel", primes: "list[Prime]") -> None:
-    import dataclasses
-
     import numpy as np
 
     from seqgen_core.generation.stream import stepping_error

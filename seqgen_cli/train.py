@@ -112,6 +112,9 @@ def train(
 
 def create_run(named: Path | None, project: Project, data: "PreparedData") -> "RunFolder":
     """The folder of a new run, at `named` or as <time>-<model>. Raises UsageError where model and data do not fit."""
+    import torch
+
+    from seqgen_core import models
     from seqgen_core.runs import RunFolder
     from seqgen_core.settings.run import DataAccount, RunSettings
 
@@ -126,16 +129,17 @@ def create_run(named: Path | None, project: Project, data: "PreparedData") -> "R
         order0_bits=manifest.order0_bits,
     )
     settings = RunSettings(model=project.model, tokens=manifest.tokens, data=account, train=project.train)
-    classes, labels = getattr(settings.model, "classes", 0), len(manifest.label_names)
-    if classes != labels and classes:
+    with torch.device("meta"):  # shapes alone: which labels and features a model takes is known once it is built
+        model = models.build(settings.model, settings.tokens)
+    labels, bands = len(manifest.label_names), manifest.features.bands if manifest.features else 0
+    if model.classes not in (0, labels):
         raise UsageError(
-            f"model.classes = {classes}, but {data.path} has {labels or 'no'} labels.",
+            f"model.classes = {model.classes}, but {data.path} has {labels or 'no'} labels.",
             hint=f"Set model.classes={labels}." if labels else "Prepare it with `seqgen preprocess labels=folder`.",
         )
-    wanted, bands = getattr(settings.model, "features", 0), manifest.features.bands if manifest.features else 0
-    if wanted and wanted != bands:
+    if model.features not in (0, bands):
         raise UsageError(
-            f"model.features = {wanted}, but {data.path} has {bands or 'no'} features.",
+            f"model.features = {model.features}, but {data.path} has {bands or 'no'} features.",
             hint=f"Set model.features={bands}." if bands else "Prepare it with `seqgen preprocess --features mel`.",
         )
     if named is not None:
