@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from seqgen_core.data.store import PreparedData
     from seqgen_core.runs import RunFolder
 
-FIXED = ("batch_size", "window", "context", "seed", "ema")
+FIXED = ("batch_size", "window", "context", "carry", "seed", "ema")
 """Settings of [train] that decide which windows come at which step, or what a checkpoint holds."""
 LIMITS = ("steps", "epochs", "max_time")
 
