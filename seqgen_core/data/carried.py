@@ -17,7 +17,7 @@ from seqgen_core.data.windows import Batch, Window, fill_batch, usable_items
 class CarriedWindows:
     """All training batches of some recordings, a pure function of (seed, step). window: tokens of each.
 
-    Raises SeqgenError when no recording has two tokens.
+    Raises SeqgenError when no recording has a token to predict.
     """
 
     def __init__(self, data: PreparedData, items: Sequence[Item], *, window: int, batch_size: int, seed: int) -> None:

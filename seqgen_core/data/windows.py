@@ -3,7 +3,8 @@
 A recording's first tokens are trained on as a *head* window: from the very start, everything scored, so that the
 model also learns what comes out of its initial state. The rest is cut into *body* windows: `context` tokens that are
 not scored, so that the model hears as much as it ever will, then `window` tokens that are. Body windows start at a
-random place in equal strata of the recording, anew in each epoch. No window crosses recordings.
+random place in equal strata of the recording, anew in each epoch. No window crosses recordings, and none is drawn
+of which nothing is scored because its tokens are given.
 Axes: B batch, L inputs of a window, S scored.
 """
 
@@ -65,7 +66,7 @@ class Windows:
     """All training batches of some recordings.
 
     window, context: tokens scored and tokens given before them; every window stands alone.
-    Raises SeqgenError when no recording has two tokens.
+    Raises SeqgenError when no recording has a token to predict.
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class Windows:
     ) -> None:
         self.data, self.items = data, usable_items(data, items)
         self.window, self.context, self.batch_size, self.seed = window, context, batch_size, seed
+        heads = sum(self._has_head(item) for item in self.items)
         bodies = sum(self._bodies(item) for item in self.items)
-        self.steps_per_epoch = math.ceil(len(self.items) / batch_size) + math.ceil(bodies / batch_size)
+        self.steps_per_epoch = math.ceil(heads / batch_size) + math.ceil(bodies / batch_size)
         self._order: tuple[int, list[list[Window]]] = (-1, [])
 
     def batch(self, step: int) -> Batch:
@@ -88,21 +90,29 @@ class Windows:
     def _head_length(self, item: Item) -> int:
         return min(item.length - 1, self.context + self.window)
 
+    def _has_head(self, item: Item) -> bool:
+        return item.given - 1 < self._head_length(item)
+
     def _bodies(self, item: Item) -> int:
         """Body windows of a recording: those that the part after the head's context has room for."""
-        beyond = item.length - 1 - self._head_length(item)
+        beyond = item.length - 1 - max(self._head_length(item), item.given - 1)
         return math.ceil(beyond / self.window)
 
     def _shuffled(self, epoch: int) -> list[list[Window]]:
         rng = np.random.default_rng([self.seed, epoch])
-        heads = [Window(place, 0, 0, self._head_length(item)) for place, item in enumerate(self.items)]
+        heads = [
+            Window(place, 0, 0, self._head_length(item))
+            for place, item in enumerate(self.items)
+            if self._has_head(item)
+        ]
         bodies = []
         for place, item in enumerate(self.items):
             count = self._bodies(item)
-            room = item.length - 1 - self.window - self.context  # last start of a body window
+            last = item.length - 1 - self.window - self.context  # start of a body window
+            first = min(last, max(0, item.given - 1 - self.context))
             for stratum in range(count):
-                start = int((stratum + rng.random()) * (room + 1) / count)
-                bodies.append(Window(place, min(start, room), self.context, self.window))
+                start = first + int((stratum + rng.random()) * (last - first + 1) / count)
+                bodies.append(Window(place, min(start, last), self.context, self.window))
         batches = []
         for windows in (heads, bodies):
             order = rng.permutation(len(windows))
@@ -112,8 +122,8 @@ class Windows:
 
 
 def usable_items(data: PreparedData, items: Sequence[Item]) -> list[Item]:
-    """Items of two tokens or more. Raises SeqgenError where there are none."""
-    usable = [item for item in items if item.length >= 2]
+    """Items with a token to predict. Raises SeqgenError where there are none."""
+    usable = [item for item in items if item.length > item.given]
     if not usable:
         raise SeqgenError(
             f"{data.path} holds no recording to train on.", hint="`seqgen preprocess` with more or longer files."

@@ -32,15 +32,15 @@ def measures(codec: CodecSettings, bits: float) -> dict[str, float]:
     """Mean bits per token in the words of the codec's field, the one that its papers report first."""
     named = {f"bits per {codec.unit}": bits}
     if codec.kind == "words":
-        return {"perplexity": 2**min(bits, 1000.0), **named}
+        return {"perplexity": 2 ** min(bits, 1000.0), **named}
     if codec.kind == "piano-roll":
         return {"nats per frame": bits * math.log(2), **named}
     return named
 
 
 def split_recordings(data: PreparedData, split: Split) -> list[Stream]:
-    """The recordings of a split. Raises SeqgenError where it holds none of two tokens or more."""
-    found = [data.stream(item) for item in data.items(split) if item.length >= 2]
+    """The recordings of a split. Raises SeqgenError where it holds none with a token to predict."""
+    found = [data.stream(item) for item in data.items(split) if item.length > item.given]
     if not found:
         raise SeqgenError(
             f"The {split} split of {data.path} holds no recording.",
@@ -66,9 +66,17 @@ def evaluate(
     batch_size: int = 4,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score recordings from start to end with full context. The chunk changes memory and speed, not the scores."""
+    """Score recordings from start to end with full context. The chunk changes memory and speed, not the scores.
+
+    Raises UsageError where a recording lacks the label or the features that the model was trained with.
+    """
     if model.classes and any(recording.label is None for recording in recordings):
         raise UsageError("The model was trained with labels, and a recording has none.", hint="Choose one by --label.")
+    if model.features and any(recording.features is None for recording in recordings):
+        raise UsageError(
+            "The model was trained with features, and a recording has none.",
+            hint="Prepare the data as they were, with `seqgen preprocess --features mel`.",
+        )
     progress = progress or Silent()
     progress.begin("scoring", float(sum(len(r.tokens) - r.given for r in recordings)), "tokens")
     done = 0

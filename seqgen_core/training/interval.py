@@ -27,8 +27,9 @@ class Interval:
         return {"bits": self.bits, "norm": self.norm, "rate": self.rate, "tokens": self.tokens, "seconds": self.seconds}
 
     def add(self, bits: float, norm: float, rate: float, tokens: int) -> None:
-        """One step, just made."""
-        self.bits.append(bits)
+        """One step, just made; its bits count where it scored any tokens."""
+        if tokens:
+            self.bits.append(bits)
         self.norm, self.rate, self.tokens = max(self.norm, norm), rate, self.tokens + tokens
         now = time.monotonic()
         self.seconds, self.since = self.seconds + now - self.since, now
@@ -40,7 +41,7 @@ class Interval:
     def figures(self) -> dict[str, float]:
         """A line of the log."""
         return {
-            "bits": sum(self.bits) / len(self.bits),
+            **({"bits": sum(self.bits) / len(self.bits)} if self.bits else {}),
             "gradient_norm": self.norm,
             "learning_rate": self.rate,
             "tokens_per_second": self.speed(),

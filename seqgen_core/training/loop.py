@@ -294,7 +294,8 @@ class _Trainer:
         # Where nothing was ever validated, the best that is known is the last.
         best = better or self.best_bits is None
         optimizer = optimizer_tensors(self.model, self.optimizer, self.device)
-        optimizer |= {f"{CARRIED}{place}": part for place, part in enumerate(self.carried or [])}
+        # copies, since parts of a state may be views of one tensor, which safetensors does not write
+        optimizer |= {f"{CARRIED}{place}": part.clone() for place, part in enumerate(self.carried or [])}
         self.run.save(
             Checkpoint(self.model.state_dict(), average, optimizer, account), best=best, keep=self.settings.keep
         )
@@ -328,13 +329,13 @@ def _within_budget(data: PreparedData, budget: int) -> list[Stream]:
 
     The last one picked is cut where the budget ends.
     """
-    usable = [item for item in data.items("valid") if item.length >= 2]
+    usable = [item for item in data.items("valid") if item.length > item.given]
     total = sum(item.length for item in usable)
     if not budget or total <= budget:
         return [data.stream(item) for item in usable]
-    picked, left = [], max(2, budget)
+    picked, left = [], max(1 + usable[0].given, budget)
     for item in usable[:: math.ceil(total / budget) if len(usable) > 1 else 1]:
-        if left >= 2:
+        if left > item.given:
             picked.append(data.stream(item, min(item.length, left)))
             left -= item.length
     return picked
