@@ -12,11 +12,11 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.settings.base import Settings
@@ -68,6 +68,14 @@ class Rejected(Settings):
     """Why, in one line."""
 
 
+def _from_version_0_1(values: Any) -> Any:
+    """Data of version 0.1 were made with the setting `companding`, which is now `codec`."""
+    if isinstance(values, dict) and "companding" in values:
+        rest = {name: value for name, value in values.items() if name != "companding"}
+        return {**rest, "codec": values["companding"]}
+    return values
+
+
 class Manifest(Settings):
     """The content of manifest.json."""
 
@@ -97,7 +105,7 @@ class Manifest(Settings):
     """Seconds of silence that were cut."""
     fingerprint: str = ""
     """Of the settings and inputs, to recognise finished work; empty where a run should try again."""
-    settings: PreprocessSettings = PreprocessSettings()
+    settings: Annotated[PreprocessSettings, BeforeValidator(_from_version_0_1)] = PreprocessSettings()
     """The settings that made it."""
 
 
