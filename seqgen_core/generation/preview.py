@@ -1,6 +1,7 @@
 """Clips drawn while a model trains: continuations of one held-out excerpt, into the run's samples folder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from seqgen_core.generation import clips, render, starts
 from seqgen_core.generation.rendering import renderer_for
@@ -24,7 +25,8 @@ def preview_drawer(run: RunFolder, stream: Stream) -> Callable[[CausalModel, int
 
     def draw(model: CausalModel, step: int) -> list[Preview]:
         length = starts.prime_length(model, codec, None)
-        primes = starts.draw_primes([stream], length, settings.sample_count, settings.seed, whole=image)
+        heard = stream if model.features else replace(stream, features=None)
+        primes = starts.draw_primes([heard], length, settings.sample_count, settings.seed, whole=image)
         rate = codec.tokens_per_second
         wanted = None if image else TEXT_TOKENS if rate is None else max(1, round(settings.sample_length * rate))
         if stream.given > 1:  # the answer of a task

@@ -70,9 +70,10 @@ def draw_primes(streams: Sequence[Stream], length: int, count: int, seed: int, *
     """Excerpts of `length` tokens for clips 0 to count − 1, each place picked by (seed, clip number) alone.
 
     Every place of the recordings is equally likely; whole: every recording is, and its beginning is taken, as with
-    images. Where tokens at a recording's start are given, as in a task, they are the prime. Where most recordings are
-    shorter than `length`, as with spoken digits, excerpts are as long as the median recording, so that not one of
-    them is continued alone. Raises UsageError when there is none at all.
+    images. Where tokens at a recording's start are given, as in a task, they are the prime. Where features tell how a
+    recording goes on, its beginning is, and no more than half of it. Where most recordings are shorter than `length`,
+    as with spoken digits, excerpts are as long as the median recording, so that not one of them is continued alone.
+    Raises UsageError when there is none at all.
     """
     usable = [stream for stream in streams if len(stream.tokens) >= 1]
     if not usable:
@@ -80,9 +81,13 @@ def draw_primes(streams: Sequence[Stream], length: int, count: int, seed: int, *
             "The split holds no recording to continue.", hint="Choose another with --split, or use --prime."
         )
     given = min(stream.given for stream in usable)
+    told = all(stream.features is not None for stream in usable)
+    median = int(np.median([len(stream.tokens) for stream in usable]))
     if given > 1:
         length, whole = given, True
-    length = min(length, int(np.median([len(stream.tokens) for stream in usable])))
+    elif told:
+        length, whole = max(1, min(length, median // 2)), True
+    length = min(length, median)
     usable = [stream for stream in usable if len(stream.tokens) >= length]
     places = np.cumsum([1 if whole else len(stream.tokens) - length + 1 for stream in usable])
     primes = []
@@ -94,14 +99,15 @@ def draw_primes(streams: Sequence[Stream], length: int, count: int, seed: int, *
         stream = usable[which]
         features = None if stream.features is None else stream.features[start:]
         heard = np.asarray(stream.tokens[start : start + length], np.int64)
-        primes.append(Prime(stream.origin, heard, stream.label, features, start=start))
+        primes.append(Prime(stream.origin, heard, stream.label, features, given, start))
     return primes
 
 
 def own_prime(source: str, account: DataAccount, length: int, label: int | None = None) -> Prime:
     """A person's own beginning: for text the words themselves or a file of them, else a file of the run's kind.
 
-    Sound and notes: its last `length` tokens; an image: its first. Raises UsageError or SeqgenError for one of no use.
+    Sound and notes: its last `length` tokens; an image: its first; sound with features, which tell how it goes on: its
+    first, and no more than half. Raises UsageError or SeqgenError for one of no use.
     """
     codec, path = account.codec, Path(source)
     if isinstance(codec, TextCodecSettings):
@@ -114,9 +120,11 @@ def own_prime(source: str, account: DataAccount, length: int, label: int | None 
         rows = (length - 1) // (codec.width * codec.channels)
         return Prime(source, np.asarray(codecs.read_image_tokens(path, codec, rows), np.int64), label)
     stream = codecs.read_stream(path, codec, account.gain, account.features)
+    if stream.features is not None:
+        beginning = stream.tokens[: min(length, len(stream.tokens) // 2)]
+        return Prime(source, np.asarray(beginning, np.int64), label, stream.features)
     start = max(0, len(stream.tokens) - length)
-    features = None if stream.features is None else stream.features[start:]
-    return Prime(source, np.asarray(stream.tokens[start:], np.int64), label, features, start=start)
+    return Prime(source, np.asarray(stream.tokens[start:], np.int64), label, start=start)
 
 
 def clip_length(codec: CodecSettings, primes: Sequence[Prime], *, length: int | None, seconds: float | None) -> int:
@@ -136,8 +144,8 @@ def clip_length(codec: CodecSettings, primes: Sequence[Prime], *, length: int | 
             raise UsageError("Text takes no time, so --seconds means nothing here.", hint="Use --length N.")
         return TEXT_TOKENS
     if seconds is None:
-        told = primes[0].features
-        if told is not None:
-            return max(1, len(told) - len(primes[0].tokens))
+        told = [len(prime.features) - len(prime.tokens) for prime in primes if prime.features is not None]
+        if told:
+            return max(1, *told)
         seconds = SOUND_SECONDS if codec.unit == "sample" else NOTES_SECONDS
     return max(1, round(seconds * rate))

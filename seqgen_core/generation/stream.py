@@ -5,7 +5,7 @@ Axes: B clips, P tokens of the prime, N new tokens.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -96,7 +96,8 @@ def stepping_error(model: CausalModel, streams: Sequence[Stream], steps: int) ->
     tokens = _tokens(model, streams)
     total = tokens.shape[1]
     whole = model(tokens, condition_of(model, streams, 0, total), last=steps)
-    _, state = prime_state(model, [stream.cut(total - steps) for stream in streams])
+    # not Stream.cut, which would cut the features of the first token that is fed alone
+    _, state = prime_state(model, [replace(stream, tokens=stream.tokens[: total - steps]) for stream in streams])
     worst = 0.0
     for place in range(steps):
         first = total - steps + place
