@@ -7,11 +7,9 @@ Axes: N images, H rows, W columns, C colours.
 
 import hashlib
 import os
-import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -21,49 +19,20 @@ from numpy.typing import NDArray
 
 from seqgen_core.data.discover import RawFile
 from seqgen_core.data.kinds.base import Gathered, Recording
+from seqgen_core.data.kinds.image_sources import Part, Source, look, read_archive, rejected
 from seqgen_core.data.store import Rejected, Split
 from seqgen_core.data.workers import Crashed, run_all
 from seqgen_core.errors import SeqgenError, UsageError
-from seqgen_core.images import cifar
 from seqgen_core.images.codec import PixelsCodec
-from seqgen_core.images.files import image_shape, read_image, scaled, with_channels
-from seqgen_core.images.idx import idx_shape, read_idx
+from seqgen_core.images.files import read_image, scaled, with_channels
 from seqgen_core.progress import Progress
 from seqgen_core.settings.codec import PixelsCodecSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
 
-_IDX = re.compile(r"^(?P<part>.*?)[-._]?(?P<what>images|labels)(?P<rest>[-.]idx[13]-ubyte)(\.gz)?$", re.IGNORECASE)
 _MOST_SIDE = 4096  # pixels, the bound of PixelsCodecSettings
 _AT_A_TIME = 4096  # images turned into tokens at once, for memory's sake
 _A_TASK = 64  # pictures that a process reads at a time
 _WORTH_A_PROCESS = 100_000_000  # pixels below which starting processes takes longer than reading
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A file of one image or many, by its header. labels: the file beside an idx file that holds them, if any."""
-
-    file: RawFile
-    shape: tuple[int, int, int]  # (H, W, C)
-    count: int = 1
-    split: Split | None = None
-    labels: Path | None = None
-
-    @property
-    def is_picture(self) -> bool:
-        """Whether this is a single PNG or JPEG file."""
-        return not (_IDX.match(self.file.path.name) or cifar.is_cifar10(self.file.path))
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Images that were read from one file, uint8 (N, H, W, C), with what is known of them."""
-
-    name: str
-    images: NDArray[np.uint8]
-    split: Split | None
-    labels: NDArray[np.uint8] | None = None
-    names: tuple[str, ...] = ()
 
 
 def gather(settings: PreprocessSettings, files: Sequence[RawFile], progress: Progress) -> Gathered:
@@ -76,7 +45,7 @@ def gather(settings: PreprocessSettings, files: Sequence[RawFile], progress: Pro
     if (settings.levels or 0) > 256:
         raise UsageError(f"levels = {settings.levels}; images have 2 to 256.", hint="Leave it out for 256.")
     found = Gathered(PixelsCodecSettings(height=1, width=1))
-    sources = [source for file in files if (source := _look(file, found)) is not None]
+    sources = [source for file in files if (source := look(file, found)) is not None]
     sources = _of_one_size(settings, sources, found)
     if not sources:
         return found
@@ -100,58 +69,6 @@ def gather(settings: PreprocessSettings, files: Sequence[RawFile], progress: Pro
     return found
 
 
-def _look(file: RawFile, found: Gathered) -> _Source | None:
-    """What the header of a file says; None for one that is of no use, or that holds labels."""
-    path = file.path
-    try:
-        if match := _IDX.match(path.name):
-            return _look_at_idx(file, match, found)
-        if path.name == cifar.ARCHIVE:
-            return _Source(file, (cifar.SIDE, cifar.SIDE, 3), 60_000)
-        if cifar.is_cifar10(path):
-            return _Source(file, (cifar.SIDE, cifar.SIDE, 3), cifar.count_records(path))
-        return _Source(file, image_shape(path))
-    except (SeqgenError, OSError) as problem:
-        found.rejected.append(_rejected(file, problem))
-        return None
-
-
-def _look_at_idx(file: RawFile, match: re.Match[str], found: Gathered) -> _Source | None:
-    is_images = match["what"].lower() == "images"
-    partner = _partner(file.path, match)
-    if not is_images:
-        if partner is None:
-            found.rejected.append(Rejected(origin=file.origin, reason="labels without the file of their images"))
-        return None
-    shape = idx_shape(file.path)
-    if len(shape) != 3 or 0 in shape:
-        raise SeqgenError(
-            f"{file.path} holds an array of {len(shape)} axes, {shape}.", "Images: number, rows, columns."
-        )
-    if partner is None:
-        found.notes.append(f"{file.path} has no file of labels beside it")
-    part = match["part"].lower()
-    named: Split | None = "train" if "train" in part else "test" if "t10k" in part or "test" in part else None
-    return _Source(file, (shape[1], shape[2], 1), shape[0], file.given or named, partner)
-
-
-def _partner(path: Path, match: re.Match[str]) -> Path | None:
-    """The labels beside a file of images, or the images beside one of labels."""
-    start = match.start("what")
-    rest = match["rest"]
-    if match["what"].lower() == "images":
-        other = path.name[:start] + "labels" + rest.replace("3", "1")
-    else:
-        other = path.name[:start] + "images" + rest.replace("1", "3")
-    return next((beside for ending in ("", ".gz") if (beside := path.with_name(other + ending)).is_file()), None)
-
-
-def _rejected(file: RawFile, problem: Exception) -> Rejected:
-    said = problem.got if isinstance(problem, SeqgenError) else getattr(problem, "strerror", None) or str(problem)
-    reason = said.removeprefix(str(file.path)).lstrip(": ").rstrip(".")
-    return Rejected(origin=file.origin, reason=reason or "it cannot be read")
-
-
 def _wanted(settings: PreprocessSettings) -> tuple[int, int] | None:
     if settings.image_size is None:
         return None
@@ -161,7 +78,7 @@ def _wanted(settings: PreprocessSettings) -> tuple[int, int] | None:
     return height, width
 
 
-def _of_one_size(settings: PreprocessSettings, sources: list[_Source], found: Gathered) -> list[_Source]:
+def _of_one_size(settings: PreprocessSettings, sources: list[Source], found: Gathered) -> list[Source]:
     """The sources whose images have the size of most, or all where they will be scaled."""
     if _wanted(settings) or not sources:
         return sources
@@ -200,17 +117,17 @@ class _Reading:
         self._facts: list[tuple[str, str, Split | None, str | None]] = []  # origin, content, split, label
         self._schemes: set[tuple[str, ...]] = set()
 
-    def archive(self, source: _Source) -> None:
+    def archive(self, source: Source) -> None:
         """All images of an idx file or of CIFAR-10's, or the reason why not."""
         try:
-            for part in _read_archive(source):
+            for part in read_archive(source):
                 if part.names:
                     self._schemes.add(part.names)
                 self._add(source.file, part)
         except SeqgenError as problem:
-            self._found.rejected.append(_rejected(source.file, problem))
+            self._found.rejected.append(rejected(source.file, problem))
 
-    def pictures(self, sources: list[_Source], jobs: int) -> None:
+    def pictures(self, sources: list[Source], jobs: int) -> None:
         """Single pictures, read side by side where that is worth it."""
         pixels = sum(source.shape[0] * source.shape[1] for source in sources)
         tasks = [sources[start : start + _A_TASK] for start in range(0, len(sources), _A_TASK)]
@@ -227,19 +144,19 @@ class _Reading:
                     self._take(source, result)
                 following += 1
 
-    def _take(self, source: _Source, result: NDArray[np.uint8] | str) -> None:
+    def _take(self, source: Source, result: NDArray[np.uint8] | str) -> None:
         file = source.file
         if isinstance(result, str):
             self._found.rejected.append(Rejected(origin=file.origin, reason=result))
         else:
-            self._add(file, _Part("", result[None], file.given), file.label)
+            self._add(file, Part("", result[None], file.given), file.label)
 
-    def _add(self, file: RawFile, part: _Part, label: str | None = None) -> None:
+    def _add(self, file: RawFile, part: Part, label: str | None = None) -> None:
         origin = f"{file.origin} ({part.name})" if part.name else file.origin
         for start in range(0, len(part.images), _AT_A_TIME):
             images = part.images[start : start + _AT_A_TIME]
             fitted = np.ascontiguousarray(_fitted(images, self._codec.shape))
-            self._spool.write(self._codec.encode_all(fitted))
+            self._spool.write(self._codec.encode_all(fitted).data)
             for place, image in enumerate(fitted, start):
                 name = label if part.labels is None else part.names[part.labels[place]]
                 one = origin if len(part.images) == 1 else f"{origin}, image {place + 1:,}"
@@ -265,27 +182,6 @@ def _fitted(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[n
     if images.shape[1:3] == shape[:2]:
         return images
     return np.stack([scaled(image, *shape[:2]) for image in images])
-
-
-def _read_archive(source: _Source) -> Iterator[_Part]:
-    file, path = source.file, source.file.path
-    if cifar.is_cifar10(path):
-        for batch in cifar.read_cifar10(path):
-            name = batch.name if path.name == cifar.ARCHIVE else ""
-            yield _Part(
-                name, batch.images, file.given or ("test" if batch.is_test else "train"), batch.labels, batch.names
-            )
-        return
-    images = read_idx(path)[..., None]
-    labels, names = None, ()
-    if source.labels is not None:
-        labels = read_idx(source.labels)
-        if labels.shape != images.shape[:1]:
-            raise SeqgenError(
-                f"{path} holds {len(images):,} images, and {source.labels} {' x '.join(map(str, labels.shape))} labels."
-            )
-        names = tuple(str(number) for number in range(max(10, int(labels.max()) + 1)))
-    yield _Part("", images, source.split, labels, names)
 
 
 def _read_pictures(paths: list[Path], shape: tuple[int, int, int]) -> list[NDArray[np.uint8] | str]:
