@@ -157,7 +157,7 @@ class _Run:
 
     def _serve(self, fetcher: "Fetcher") -> None:
         """One job: items from the queue until the run ends."""
-        from seqgen_core.data.fetching.fetch import StoppedError
+        from seqgen_core.data.fetching.attempts import StoppedError
 
         while not self._stop.is_set() and (item := self._waiting.get()) is not None:
             try:
