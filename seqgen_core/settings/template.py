@@ -55,5 +55,6 @@ def _table(section: str, settings: type[Settings], chosen: Mapping[str, Any]) ->
 
 
 def _value(value: Any) -> str:
-    plain = value if isinstance(value, bool | int | float | list | tuple) else str(value)
-    return tomlkit.item([str(part) for part in plain] if isinstance(plain, list | tuple) else plain).as_string()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return tomlkit.item(value if isinstance(value, bool | int | float) else str(value)).as_string()
