@@ -1,5 +1,6 @@
 """Settings of the models: one class per kind, joined in the union that the rest of the code walks."""
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -118,8 +119,53 @@ class SequnetPlainSettings(_EmbeddingModel):
     _odd = field_validator("kernel_size")(_odd_taps)
 
 
+class SamplernnSettings(_AnyModel):
+    """SampleRNN (Mehri et al. 2017): recurrent tiers over frames, at ever faster clocks, and a network over samples."""
+
+    kind: Literal["samplernn"] = "samplernn"
+    """Sort of model."""
+    frame_sizes: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field((16,), min_length=1, max_length=16)
+    """Tokens in a frame of each recurrent tier, slowest first, each a multiple of the next: [16], or [8, 2]."""
+    cell: Literal["gru", "lstm"] = "gru"
+    """Recurrent cell: gated recurrent units, or long short-term memory."""
+    layers: int = Field(1, ge=1, le=5)
+    """Recurrent layers per tier."""
+    channels: int = Field(256, ge=1, le=8192)
+    """Channels of the recurrent layers and of the network over samples."""
+    embedding: int = Field(64, ge=0, le=8192)
+    """Numbers in the learned vector of a symbol; 0 takes one-hot vectors. Amplitudes and notes enter as they are."""
+    skip: bool = False
+    """Whether a tier's input goes to all its recurrent layers, and all of them to its output; for 2 or more layers."""
+    weight_norm: bool = True
+    """Weight normalisation of all layers but the embedding."""
+    learn_initial_state: bool = True
+    """Whether the state before the first token is learned; otherwise it is zero."""
+
+    @field_validator("frame_sizes", mode="before")
+    @classmethod
+    def _listed(cls, sizes: object) -> object:
+        if isinstance(sizes, str):
+            return [part.strip() for part in sizes.split(",")]
+        return [sizes] if isinstance(sizes, int) else sizes
+
+    @field_validator("frame_sizes")
+    @classmethod
+    def _nested(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        for slower, faster in pairwise(sizes):
+            if slower % faster:
+                raise ValueError(f"{slower} is no multiple of {faster}; each frame holds whole frames of the next tier")
+        return sizes
+
+    @model_validator(mode="after")
+    def _skips_something(self) -> Self:
+        if self.skip and self.layers == 1:
+            raise ValueError("skip connections go around recurrent layers, but layers is 1; take 2 or more, or no skip")
+        return self
+
+
 ModelSettings = Annotated[
-    WaveNetSettings | SequnetSettings | TcnSettings | SequnetPlainSettings, Field(discriminator="kind")
+    WaveNetSettings | SequnetSettings | TcnSettings | SequnetPlainSettings | SamplernnSettings,
+    Field(discriminator="kind"),
 ]
 """Settings of any model, told apart by `kind`."""
 
