@@ -13,7 +13,13 @@ from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.runs import RunFolder
 from seqgen_core.settings.codec import AudioCodecSettings
-from seqgen_core.settings.model import SequnetPlainSettings, SequnetSettings, TcnSettings, WaveNetSettings
+from seqgen_core.settings.model import (
+    SamplernnSettings,
+    SequnetPlainSettings,
+    SequnetSettings,
+    TcnSettings,
+    WaveNetSettings,
+)
 from seqgen_core.settings.run import DataAccount, RunSettings
 from seqgen_core.settings.train import TrainSettings
 
@@ -24,6 +30,7 @@ TINY_MODELS = {
     "sequnet": SequnetSettings(features=5, levels=3, depth=1, kernel_size=3),
     "tcn": TcnSettings(channels=8, levels=3, kernel_size=2, embedding=6, embedding_dropout=0.1, dropout=0.1),
     "sequnet_plain": SequnetPlainSettings(features=8, levels=3, kernel_size=3, dropout=0.1),
+    "samplernn": SamplernnSettings(frame_sizes=(8, 2), channels=8, embedding=4),
 }
 LENGTHS = {"train": (900, 400, 130, 3), "valid": (300, 2), "test": (500, 200)}
 
