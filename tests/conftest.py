@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from tiny import TINY_MODELS, Program, make_data, make_run
+from tiny import STREAM_MODELS, Program, make_data, make_run
 
 from seqgen_core.data.store import PreparedData
 
@@ -48,14 +48,14 @@ def _trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("trained")
     data = make_data(folder / "data" / "prepared")
-    for model in TINY_MODELS:
+    for model in STREAM_MODELS:
         loop.train(make_run(folder / "runs" / model, data, model), data)
     return folder
 
 
 @pytest.fixture
 def trained_project(_trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: data/prepared and the trained runs runs/sequnet and runs/wavenet, of 8 steps each."""
+    """The current folder: data/prepared and a trained run of each stream model, such as runs/sequnet, of 8 steps."""
     folder = tmp_path / "project"
     shutil.copytree(_trained, folder)
     monkeypatch.chdir(folder)

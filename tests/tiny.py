@@ -32,6 +32,8 @@ TINY_MODELS = {
     "sequnet_plain": SequnetPlainSettings(features=8, levels=3, kernel_size=3, dropout=0.1),
     "samplernn": SamplernnSettings(frame_sizes=(8, 2), channels=8, embedding=4),
 }
+STREAM_MODELS = [kind for kind in TINY_MODELS if kind != "pixelcnn"]
+"""Models that speak any 1-D stream."""
 LENGTHS = {"train": (900, 400, 130, 3), "valid": (300, 2), "test": (500, 200)}
 
 

@@ -1,7 +1,7 @@
 """Finding raw files: which of one kind the inputs hold, and what folders and download lists say about each."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,24 @@ def find_sources(inputs: Sequence[Path], avoid: Path, is_wanted: Callable[[Path]
     return found
 
 
+def visible_folders(
+    root: Path, avoid: Path, seen: set[tuple[int, int]], closed: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder from `root` downwards, links followed, with the sorted names of what is no folder in it.
+
+    Passed over: hidden folders, `avoid` (absolute), and those in `seen` (device and inode), to which each is added.
+    closed: told of folders that cannot be read.
+    """
+    for here, folders, names in os.walk(root, followlinks=True, onerror=closed):
+        status = os.stat(here)
+        if (status.st_dev, status.st_ino) in seen or Path(here).absolute() == avoid:
+            folders.clear()  # a link that leads back, or our own output
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(here), sorted(names)
+
+
 def printable(path: Path | str) -> str:
     """A path as text that can always be encoded; bytes that are not UTF-8 appear as escapes."""
     return str(path).encode("utf-8", "backslashreplace").decode()
@@ -83,15 +101,9 @@ class _Search:
         self._downloads: dict[Path, dict[Path, Source]] = {}
 
     def folder(self, root: Path, root_split: Split | None, found: Found) -> None:
-        for here, folders, names in os.walk(root, followlinks=True, onerror=self._closed):
-            status = os.stat(here)
-            if (status.st_dev, status.st_ino) in self._seen_folders or Path(here).absolute() == self.avoid:
-                folders.clear()  # a link that leads back, or our own output
-                continue
-            self._seen_folders.add((status.st_dev, status.st_ino))
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(names):
-                path = Path(here) / name
+        for here, names in visible_folders(root, self.avoid, self._seen_folders, self._closed):
+            for name in names:
+                path = here / name
                 if name == ACCOUNT or (name.startswith(".") and name.endswith(".lock")):
                     continue  # what a download leaves beside its files
                 if name.startswith("."):

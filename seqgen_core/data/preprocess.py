@@ -139,6 +139,7 @@ def _store(
         valid_share=settings.valid_share,
         test_share=settings.test_share,
         seed=settings.seed,
+        divisible=gathered.codec.kind != "pixels" and all(recording.given == 1 for recording in recordings),
     )
     labels = gathered.label_names or tuple(sorted({r.label for r in recordings if r.label is not None}))
     numbers = {name: number for number, name in enumerate(labels)}

@@ -3,7 +3,7 @@
 A recording's place in the draw is a hash of (seed, its bytes), so files that come later do not move those that are
 there, and two copies of one file never lie on both sides. Where that leaves valid or test empty, the recordings that
 came closest are taken, as long as one is left for training; where there are too few recordings for that, each is cut
-along time.
+along time, or, where a part of a recording makes no sense, as of an image, nothing is held out.
 """
 
 import hashlib
@@ -41,8 +41,13 @@ class Assignment:
     notes: list[str] = field(default_factory=list)
 
 
-def assign(recordings: Sequence[Recording], *, valid_share: float, test_share: float, seed: int) -> Assignment:
-    """Place every recording. Shares are of recordings, not of seconds; a share of 0 leaves that split empty."""
+def assign(
+    recordings: Sequence[Recording], *, valid_share: float, test_share: float, seed: int, divisible: bool = True
+) -> Assignment:
+    """Place every recording. Shares are of recordings, not of seconds; a share of 0 leaves that split empty.
+
+    divisible: whether too few recordings may be cut along time.
+    """
     notes: list[str] = []
     given: dict[str, Split] = {}
     for recording in recordings:
@@ -56,10 +61,12 @@ def assign(recordings: Sequence[Recording], *, valid_share: float, test_share: f
         {r.content for r in recordings if given.get(r.content, "train") == "train"}, key=lambda c: _place(c, seed)
     )
     drawn: dict[str, Split | None] = {}
-    if wanted and pool and len(pool) <= len(wanted):
+    what = "one recording" if len(pool) == 1 else f"{len(pool)} recordings"
+    if wanted and pool and len(pool) <= len(wanted) and not divisible:
+        notes.append(f"only {what} to split: all for training, none for {' or '.join(wanted)}")
+    elif wanted and pool and len(pool) <= len(wanted):
         drawn = dict.fromkeys(pool)
         parts = ", ".join(f"{_percent(share)} {split}" for split, share in _along_time(wanted).items())
-        what = "one recording" if len(pool) == 1 else f"{len(pool)} recordings"
         notes.append(
             f"only {what} to split: cut along time into {parts}. "
             "The parts are of the same sound, so held-out figures look better than on new recordings."
@@ -75,7 +82,12 @@ def assign(recordings: Sequence[Recording], *, valid_share: float, test_share: f
 
 
 def cut(length: int, shares: dict[Split, float]) -> list[tuple[Split, int, int]]:
-    """Cut [0, length) into contiguous (split, start, stop) by shares, in their order, each at least two tokens long."""
+    """Cut [0, length) into contiguous (split, start, stop) by shares, in their order, each at least two tokens long.
+
+    What is too short for that is left whole, for the first of them.
+    """
+    if length < 2 * len(shares):
+        return [(next(iter(shares)), 0, length)]
     parts, start, left = [], 0, len(shares)
     for split, share in shares.items():
         left -= 1

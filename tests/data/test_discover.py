@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqgen_core.audio.containers import looks_like_sound
 from seqgen_core.audio.files import write_wav
 from seqgen_core.data.discover import find_sources
 from seqgen_core.errors import UsageError
@@ -18,7 +19,7 @@ def sound(path: Path) -> Path:
 
 
 def found_in(*inputs: Path, avoid: Path | None = None):
-    return find_sources(inputs, avoid or Path("nowhere"))
+    return find_sources(inputs, avoid or Path("nowhere"), looks_like_sound, "sound")
 
 
 def by_name(found):

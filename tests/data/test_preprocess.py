@@ -9,7 +9,7 @@ import pytest
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.audio.files import read_mono, write_wav
-from seqgen_core.data import preprocess as stage
+from seqgen_core.data import sound
 from seqgen_core.data.preprocess import PreprocessReport, preprocess
 from seqgen_core.data.store import SPLITS, PreparedData
 from seqgen_core.data.workers import Crashed, Done
@@ -138,7 +138,7 @@ def test_anything_else_is_done_anew(tmp_path, change):
 def test_the_old_data_stand_until_the_new_are_whole(tmp_path, monkeypatch):
     raw = fill(tmp_path / "raw", 3)
     before = prepare(raw, tmp_path / "out").manifest
-    monkeypatch.setattr(stage.PreparedWriter, "finish", lambda *_, **__: pytest.fail("stopped here"))
+    monkeypatch.setattr(sound.PreparedWriter, "finish", lambda *_, **__: pytest.fail("stopped here"))
     with pytest.raises(BaseException, match="stopped here"):
         prepare(raw, tmp_path / "out", levels=16)
     data = PreparedData.open(tmp_path / "out")
@@ -149,7 +149,7 @@ def test_the_old_data_stand_until_the_new_are_whole(tmp_path, monkeypatch):
 def test_interrupted_work_is_not_done_again(tmp_path, monkeypatch):
     raw = fill(tmp_path / "raw", 6)
     done = []
-    original = stage.prepare_file
+    original = sound.prepare_file
 
     def counting(task):
         if len(done) == 4:
@@ -157,7 +157,7 @@ def test_interrupted_work_is_not_done_again(tmp_path, monkeypatch):
         done.append(task.path.name)
         return original(task)
 
-    monkeypatch.setattr(stage, "prepare_file", counting)
+    monkeypatch.setattr(sound, "prepare_file", counting)
     with pytest.raises(KeyboardInterrupt):
         prepare(raw, tmp_path / "out")
     assert done == ["00.wav", "01.wav", "02.wav", "03.wav"]
@@ -196,16 +196,16 @@ def test_a_file_that_a_decoder_chokes_on_is_tried_again_next_time(tmp_path, monk
 
 def test_a_file_that_kills_its_process_is_set_aside_and_tried_again(tmp_path, monkeypatch):
     raw = fill(tmp_path / "raw", 4)
-    original = stage.run_all
+    original = sound.run_all
 
     def crash_on_the_second(function, tasks, jobs):
         for done in original(function, tasks, jobs):
             yield Done(done.number, Crashed() if done.number == 1 else done.result)
 
-    monkeypatch.setattr(stage, "run_all", crash_on_the_second)
+    monkeypatch.setattr(sound, "run_all", crash_on_the_second)
     first = prepare(raw, tmp_path / "out")
     assert [(Path(r.origin).name, r.reason) for r in first.rejected] == [("01.wav", "the decoder crashed on it")]
-    monkeypatch.setattr(stage, "run_all", original)
+    monkeypatch.setattr(sound, "run_all", original)
     assert len(prepare(raw, tmp_path / "out").manifest.items) == 4
 
 
@@ -323,7 +323,7 @@ def test_nothing_usable_names_the_reasons(tmp_path):
 
 def test_no_sound_at_all_says_what_is_taken(tmp_path):
     (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "notes.txt").write_text("x")
+    (tmp_path / "raw" / "table.csv").write_text("x")
     with pytest.raises(SeqgenError, match=r"There is no sound in .*raw; 1 file is no sound") as caught:
         prepare(tmp_path / "raw", tmp_path / "out")
     assert "seqgen download" in caught.value.hint

@@ -13,8 +13,8 @@ def names(count: int, prefix: str = "recording") -> list[Recording]:
     return [Recording(f"{prefix}-{number}") for number in range(count)]
 
 
-def draw(recordings, valid_share=0.05, test_share=0.05, seed=0):
-    return assign(recordings, valid_share=valid_share, test_share=test_share, seed=seed)
+def draw(recordings, valid_share=0.05, test_share=0.05, seed=0, **options):
+    return assign(recordings, valid_share=valid_share, test_share=test_share, seed=seed, **options)
 
 
 @given(st.integers(3, 60), st.integers(0, 1000), st.floats(0.01, 0.45), st.floats(0.01, 0.45))
@@ -86,6 +86,15 @@ def test_one_or_two_recordings_are_cut_along_time(count):
     assert "cut along time into 90 % train, 5 % valid, 5 % test" in found.notes[0]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_cannot_be_cut_is_all_for_training(count):
+    found = draw(names(count), divisible=False)
+    assert found.splits == ["train"] * count
+    what = "one recording" if count == 1 else "2 recordings"
+    assert found.notes == [f"only {what} to split: all for training, none for test or valid"]
+    assert None not in draw(names(3), divisible=False).splits
+
+
 def test_two_recordings_with_a_given_test_need_no_cut():
     found = draw([Recording("t", "test"), *names(2)])
     assert sorted(found.splits[1:], key=str) == ["train", "valid"]
@@ -105,6 +114,11 @@ def test_nothing_for_training_is_reported():
 
 def test_no_recordings_need_no_split():
     assert draw([]).splits == []
+
+
+@pytest.mark.parametrize("length", [0, 1, 3, 5])
+def test_what_is_too_short_to_cut_is_left_whole(length):
+    assert cut(length, {"train": 0.9, "valid": 0.05, "test": 0.05}) == [("train", 0, length)]
 
 
 @given(st.integers(6, 10**6), st.floats(0.001, 0.49), st.floats(0.001, 0.49))

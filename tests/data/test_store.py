@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from seqgen_core.data import store
+from seqgen_core.data import store, writer
 from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter, entropy_bits
 from seqgen_core.errors import SeqgenError
@@ -16,10 +16,10 @@ from seqgen_core.settings.codec import AudioCodecSettings
 def write(path, levels=256, lengths=(1000, 70, 30)):
     random = np.random.default_rng(0)
     streams = [random.integers(0, levels, length) for length in lengths]
-    with PreparedWriter(path, AudioCodecSettings(levels=levels)) as writer:
+    with PreparedWriter(path, AudioCodecSettings(levels=levels)) as build:
         for number, (stream, split) in enumerate(zip(streams, store.SPLITS, strict=True)):
-            writer.add(stream, origin=f"file {number}", split=split, label=number)
-        writer.finish(label_names=("a", "b", "c"))
+            build.add(stream, origin=f"file {number}", split=split, label=number)
+        build.finish(label_names=("a", "b", "c"))
     return streams
 
 
@@ -57,12 +57,12 @@ def test_pickled_data_carries_no_tokens(tmp_path):
 
 
 def test_shards_are_rotated_and_items_stay_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SHARD_BYTES", 100)
-    with PreparedWriter(tmp_path, AudioCodecSettings()) as writer:
+    monkeypatch.setattr(writer, "SHARD_BYTES", 100)
+    with PreparedWriter(tmp_path, AudioCodecSettings()) as build:
         streams = [np.full(60, number) for number in range(10)]
         for number, stream in enumerate(streams):
-            writer.add(stream, origin=str(number), split="train")
-        writer.finish()
+            build.add(stream, origin=str(number), split="train")
+        build.finish()
     data = PreparedData.open(tmp_path)
     assert len({item.shard for item in data.manifest.items}) == 5
     for item, stream in zip(data.items("train"), streams, strict=True):
@@ -70,16 +70,16 @@ def test_shards_are_rotated_and_items_stay_whole(tmp_path, monkeypatch):
 
 
 def test_order0_counts_training_tokens_alone(tmp_path):
-    with PreparedWriter(tmp_path, AudioCodecSettings()) as writer:
-        writer.add(np.array([3, 3, 7, 7]), origin="a", split="train")
-        writer.add(np.array([1, 2, 5, 9]), origin="b", split="test")
-        assert writer.finish().order0_bits == 1.0
+    with PreparedWriter(tmp_path, AudioCodecSettings()) as build:
+        build.add(np.array([3, 3, 7, 7]), origin="a", split="train")
+        build.add(np.array([1, 2, 5, 9]), origin="b", split="test")
+        assert build.finish().order0_bits == 1.0
 
 
 def test_order0_is_absent_without_training_tokens(tmp_path):
-    with PreparedWriter(tmp_path, AudioCodecSettings()) as writer:
-        writer.add(np.array([3]), origin="a", split="test")
-        assert writer.finish().order0_bits is None
+    with PreparedWriter(tmp_path, AudioCodecSettings()) as build:
+        build.add(np.array([3]), origin="a", split="test")
+        assert build.finish().order0_bits is None
 
 
 def test_entropy_of_known_histograms():
@@ -91,8 +91,8 @@ def test_entropy_of_known_histograms():
 def test_an_unfinished_build_leaves_the_old_data(tmp_path):
     streams = write(tmp_path)
     before = sorted(file.name for file in tmp_path.iterdir())
-    with PreparedWriter(tmp_path, AudioCodecSettings(levels=16)) as writer:
-        writer.add(np.zeros(9, np.uint8), origin="x", split="train")
+    with PreparedWriter(tmp_path, AudioCodecSettings(levels=16)) as build:
+        build.add(np.zeros(9, np.uint8), origin="x", split="train")
         assert len(list(tmp_path.glob("*.bin"))) == 2
         data = PreparedData.open(tmp_path)
         assert np.array_equal(data.tokens(data.items("train")[0]), streams[0])
@@ -109,10 +109,10 @@ def test_a_new_build_removes_the_old_shards(tmp_path):
 
 def test_a_token_outside_the_codec_is_refused(tmp_path):
     with (
-        PreparedWriter(tmp_path, AudioCodecSettings(levels=16)) as writer,
-        pytest.raises(SeqgenError, match="token 16 of x does not exist with 16 levels"),
+        PreparedWriter(tmp_path, AudioCodecSettings(levels=16)) as build,
+        pytest.raises(SeqgenError, match="token 16 of x does not exist with 16 values"),
     ):
-        writer.add(np.array([3, 16]), origin="x", split="train")
+        build.add(np.array([3, 16]), origin="x", split="train")
 
 
 def test_no_data_names_the_command(tmp_path):

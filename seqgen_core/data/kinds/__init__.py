@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from seqgen_core.audio.containers import looks_like_sound
+from seqgen_core.data.discover import visible_folders
 from seqgen_core.settings.codec import SOUND_NAMES, TEXT_NAMES
 from seqgen_core.settings.preprocess import PreprocessSettings
 
@@ -65,11 +66,9 @@ def _some_files(inputs: tuple[Path, ...], avoid: Path) -> Iterator[Path]:
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            yield from (
-                file
-                for file in path.rglob("*")
-                if file.is_file() and not file.name.startswith(".") and avoid not in file.absolute().parents
-            )
+            for folder, names in visible_folders(path, avoid, set()):
+                visible = (folder / name for name in names if not name.startswith("."))
+                yield from (file for file in visible if file.is_file())
         elif path.exists():
             yield path
 
