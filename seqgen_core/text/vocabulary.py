@@ -2,7 +2,9 @@
 
 A word is what white space parts; the end of a line is a word of its own, <eos>, as in the language models on Mikolov's
 version of the Penn Treebank (Mikolov et al. 2010, Recurrent neural network based language model; 10,000 words with
-it, over all three splits). As a character, the end of a line is the line feed itself (50 kinds there).
+it, over all three splits). As a character, the end of a line is the line feed itself: 50 kinds there. The loader that
+the TCN and Seq-U-Net experiments call (`observations`) spells it <eos> with five characters, which makes 49 kinds and
+3.3 % more characters that cost next to nothing, so that their bits per character come out lower by about that much.
 """
 
 from collections import Counter
