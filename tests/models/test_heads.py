@@ -1,13 +1,13 @@
-"""The categorical head: likelihood, sampling and their edges."""
+"""The categorical head: likelihood, sampling and their edges; and what all heads have in common."""
 
 import math
 
 import pytest
 import torch
 
-from seqgen_core.errors import ShapeError
-from seqgen_core.models.heads import build_head
-from seqgen_core.settings.tokens import CategoricalTokens
+from seqgen_core.errors import ShapeError, UsageError
+from seqgen_core.models.heads import BernoulliHead, CategoricalHead, LogisticMixtureHead, build_head
+from seqgen_core.settings.tokens import AmplitudeTokens, BinaryTokens, CategoricalTokens, PixelTokens, TokenSpec
 
 FOUR = build_head(CategoricalTokens(values=4))
 BELOW_ONE = math.nextafter(1.0, 0.0)
@@ -18,7 +18,7 @@ def outputs_of(*probabilities: float) -> torch.Tensor:
 
 
 def sample(outputs: torch.Tensor, uniform: float, **how: float) -> int:
-    return int(FOUR.sample(outputs, torch.tensor([uniform], dtype=torch.float64), **how))  # ty: ignore[invalid-argument-type]
+    return int(FOUR.sample(outputs, torch.tensor([[uniform]], dtype=torch.float64), **how))  # ty: ignore[invalid-argument-type]
 
 
 def test_bits_are_minus_log2_of_the_probability() -> None:
@@ -43,9 +43,11 @@ def test_shapes_are_checked_and_named() -> None:
     with pytest.raises(ShapeError, match=r"\(2, 4\) for targets \(3,\)"):
         FOUR.bits(torch.zeros(2, 4), torch.zeros(3, dtype=torch.int64))
     with pytest.raises(ShapeError, match=r"\(1, 5\)"):
-        FOUR.sample(torch.zeros(1, 5), torch.zeros(1, dtype=torch.float64))
+        FOUR.sample(torch.zeros(1, 5), torch.zeros(1, 1, dtype=torch.float64))
+    with pytest.raises(ShapeError, match=r"uniforms \(1,\); wanted \(B, 4\), \(B, 1\)"):
+        FOUR.sample(torch.zeros(1, 4), torch.zeros(1, dtype=torch.float64))
     with pytest.raises(ShapeError, match="NaN"):
-        FOUR.sample(torch.full((1, 4), math.nan), torch.zeros(1, dtype=torch.float64))
+        FOUR.sample(torch.full((1, 4), math.nan), torch.zeros(1, 1, dtype=torch.float64))
 
 
 def test_each_uniform_picks_the_interval_that_it_lies_in() -> None:
@@ -106,10 +108,60 @@ def test_top_p_works_on_what_top_k_left() -> None:
 
 def test_rows_are_drawn_apart() -> None:
     outputs = torch.randn(50, 4)
-    uniforms = torch.rand(50, dtype=torch.float64)
+    uniforms = torch.rand(50, 1, dtype=torch.float64)
     together = FOUR.sample(outputs, uniforms, temperature=0.8, top_k=3, top_p=0.9)
     apart = [
         FOUR.sample(outputs[i : i + 1], uniforms[i : i + 1], temperature=0.8, top_k=3, top_p=0.9) for i in range(50)
     ]
     assert together.dtype == torch.int64
     assert torch.equal(together, torch.cat(apart))
+
+
+SPECS = (
+    CategoricalTokens(values=4),
+    CategoricalTokens(values=5, ordered=True),
+    BinaryTokens(width=6),
+    AmplitudeTokens(levels=32),
+    PixelTokens(height=2, width=3, levels=4),
+)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_every_head_keeps_to_the_shapes_it_declares(spec: TokenSpec) -> None:
+    head = build_head(spec)
+    outputs = torch.randn(3, head.size)
+    uniforms = torch.rand(3, head.draws, dtype=torch.float64)
+    drawn, likeliest = head.sample(outputs, uniforms), head.mode(outputs)
+    for tokens in (drawn, likeliest):
+        assert (tokens.shape, tokens.dtype) == ((3, *spec.shape), torch.int64)
+        assert 0 <= int(tokens.min()) <= int(tokens.max()) < spec.values
+    assert head.bits(outputs, drawn).shape == (3,)
+    assert head.bits(outputs[None], drawn[None]).shape == (1, 3)
+    assert torch.equal(head.sample(outputs, uniforms, temperature=0), likeliest)
+    weight, bias = torch.randn(head.size, 7), torch.randn(head.size)
+    head.begin(weight, bias)
+    assert weight.isfinite().all()
+
+
+def test_each_sort_of_token_has_its_head() -> None:
+    kinds = [CategoricalHead, CategoricalHead, BernoulliHead, LogisticMixtureHead, CategoricalHead]
+    assert [type(build_head(spec)) for spec in SPECS] == kinds
+    for spec in (SPECS[1], SPECS[3], SPECS[4]):
+        mixture = build_head(spec, mixtures=3)
+        assert isinstance(mixture, LogisticMixtureHead)
+        assert mixture.size == 9
+
+
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[2]], ids=str)
+def test_a_mixture_of_what_has_no_order_is_refused(spec: TokenSpec) -> None:
+    with pytest.raises(UsageError, match=r"model\.mixtures = 3 asks for a mixture of logistics"):
+        build_head(spec, mixtures=3)
+
+
+def test_ordered_values_begin_with_rows_like_their_neighbours() -> None:
+    ordered, plain = torch.zeros(100, 8), torch.zeros(100, 8)
+    build_head(CategoricalTokens(values=100, ordered=True)).begin(ordered, None)
+    build_head(CategoricalTokens(values=100)).begin(plain, None)
+    steps, spread = ordered.diff(dim=0).abs().mean(), ordered.std()
+    assert 0 < steps < 0.3 * spread
+    assert torch.equal(plain, torch.zeros(100, 8))  # the layer's own draw stands

@@ -17,6 +17,7 @@ from seqgen_core.errors import ShapeError
 from seqgen_core.models.heads.categorical import draw_from_weights
 
 FINEST_STEPS = 0.1  # of one code: a narrower logistic puts everything on one code already
+LOOSEST_LOG_SCALE = 10.0  # a wider logistic puts everything on the two ends already, and its density fades to nothing
 CODES_AT_ONCE = 2**24  # numbers of a table over codes and logistics that is laid out at a time
 
 
@@ -60,7 +61,11 @@ class LogisticMixtureHead:
         return torch.cat(pieces, dim=-1)
 
     def mode(self, outputs: Tensor) -> Tensor:
-        """The likeliest of the codes nearest to the means: a mode of the mixture, in almost all cases the highest."""
+        """The likeliest of the codes nearest to the means: where the density peaks, in almost all cases.
+
+        The first and last code, which gather all that lies beyond them, count only where a mean is there: of a wide
+        logistic over many codes they would be likelier than any other.
+        """
         parts = [part[..., None, :] for part in self._parts(outputs)]
         codes = self._nearest(parts[1][..., 0, :])  # (..., M)
         best = self._log_probability(*parts, codes).argmax(dim=-1, keepdim=True)
@@ -100,14 +105,16 @@ class LogisticMixtureHead:
         """Log-weights that sum to one, means, log-scales: each (..., M)."""
         fine = outputs if outputs.dtype == torch.float64 else outputs.float()
         weights, means, log_scales = fine.split(self.mixtures, dim=-1)
-        return weights.log_softmax(dim=-1), means, log_scales.clamp(min=self.least_log_scale)
+        return weights.log_softmax(dim=-1), means, log_scales.clamp(self.least_log_scale, LOOSEST_LOG_SCALE)
 
     def _nearest(self, x: Tensor) -> Tensor:
         return ((x.double() + 1) / 2 * (self.values - 1)).add(0.5).floor().clamp(0, self.values - 1).long()
 
     def _log_probability(self, log_weights: Tensor, means: Tensor, log_scales: Tensor, codes: Tensor) -> Tensor:
         """Natural logarithm (...) of the probability of codes (...) under parts (..., M)."""
-        centred = (codes.to(means.dtype) * 2 * self.half_step - 1)[..., None] - means  # (..., M)
+        # An integer until the end, so that float32 is fine about zero, where most of sound is.
+        places = (2 * codes - (self.values - 1)).to(means.dtype) * self.half_step
+        centred = places[..., None] - means  # (..., M)
         sharpness = torch.exp(-log_scales)
         above, below = (centred + self.half_step) * sharpness, (centred - self.half_step) * sharpness
         # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): no difference of nearly equal numbers
