@@ -9,9 +9,10 @@ import torch
 from seqgen_core import models
 from seqgen_core.errors import ShapeError
 from seqgen_core.models.base import CausalModel
+from seqgen_core.models.condition import NO_CONDITION, Condition
 from seqgen_core.settings.model import MODEL_KINDS, SequnetSettings, WaveNetSettings
 from seqgen_core.settings.presets import load_preset
-from seqgen_core.settings.tokens import CategoricalTokens
+from seqgen_core.settings.tokens import BinaryTokens, CategoricalTokens
 
 TOKENS = CategoricalTokens(values=5)
 SMALL_WAVENET = WaveNetSettings(stacks=2, layers=2, residual_channels=3, dilation_channels=4, skip_channels=5)
@@ -31,7 +32,12 @@ def codes(*shape: int) -> torch.Tensor:
         (lambda model: model(codes(2, 3) - 1), "hold -1 to -1"),
         (lambda model: model(codes(2, 3), last=4), "last=4"),
         (lambda model: model(codes(2, 3), last=0), "last=0"),
-        (lambda model: model(codes(2, 3), codes(2)), "without classes"),
+        (lambda model: model(codes(2, 3), Condition(codes(2))), "without classes"),
+        (
+            lambda model: model(codes(2, 3), Condition(features=torch.zeros(2, 3, 4))),
+            r"features \(2, 3, 4\); wanted None",
+        ),
+        (lambda model: model(codes(2, 3, 4)), r"tokens \(2, 3, 4\)"),
         (lambda model: model.advance(codes(2, 3), model.initial_state(3)), "state tensor 0"),
         (lambda model: model.forward_weighted(codes(2, 3), torch.ones(2, 4)), r"presence \(2, 4\)"),
     ],
@@ -46,13 +52,50 @@ def test_tensors_that_do_not_fit_are_named(
 
 def test_labels_are_asked_for_and_checked() -> None:
     model = models.build(SMALL_WAVENET.model_copy(update={"classes": 3}), TOKENS)
-    with pytest.raises(ShapeError, match="no condition"):
+    with pytest.raises(ShapeError, match="no labels for a model of 3 classes"):
         model(codes(2, 4))
-    with pytest.raises(ShapeError, match="condition"):
-        model(codes(2, 4), codes(3))
+    with pytest.raises(ShapeError, match=r"labels \(3,\) of torch.int64; wanted int64 \(2,\)"):
+        model(codes(2, 4), Condition(codes(3)))
+    with pytest.raises(ShapeError, match=r"labels \(2,\) of torch.float32"):
+        model(codes(2, 4), Condition(codes(2).float()))
     with pytest.raises(ShapeError, match="hold 3 to 3; wanted 0 to 2"):
-        model(codes(2, 4), codes(2) + 3)
-    assert not torch.equal(model(codes(1, 4), codes(1)), model(codes(1, 4), codes(1) + 1))
+        model(codes(2, 4), Condition(codes(2) + 3))
+    assert not torch.equal(model(codes(1, 4), Condition(codes(1))), model(codes(1, 4), Condition(codes(1) + 1)))
+
+
+def test_features_are_asked_for_and_checked() -> None:
+    model = models.build(SMALL_WAVENET.model_copy(update={"features": 2}), TOKENS)
+    with pytest.raises(ShapeError, match="no features for a model of 2 features per token"):
+        model(codes(2, 4))
+    for shape in ((2, 3, 2), (2, 4, 3), (1, 4, 2)):
+        with pytest.raises(ShapeError, match=r"features .*; wanted \(2, 4, 2\)"):
+            model(codes(2, 4), Condition(features=torch.zeros(shape)))
+    told = torch.zeros(1, 4, 2)
+    assert not torch.equal(
+        model(codes(1, 4), Condition(features=told)), model(codes(1, 4), Condition(features=told + 1))
+    )
+
+
+def test_vectors_of_another_width_are_named() -> None:
+    model = models.build(SMALL_WAVENET, BinaryTokens(width=3))
+    with pytest.raises(ShapeError, match=r"tokens \(2, 4\) of torch.int64; wanted int64 \(B, T, 3\)"):
+        model(codes(2, 4))
+    with pytest.raises(ShapeError, match=r"tokens \(2, 4, 2\)"):
+        model(codes(2, 4, 2))
+    assert model(codes(2, 4, 3)).shape == (2, 4, 3)
+
+
+def test_a_condition_is_cut_along_time_and_batch() -> None:
+    whole = Condition(torch.tensor([4, 5]), torch.arange(12.0).view(2, 3, 2))
+    later = whole.stretch(1, 3)
+    assert later.labels is whole.labels
+    assert later.features is not None
+    assert later.features.tolist() == [[[2, 3], [4, 5]], [[8, 9], [10, 11]]]
+    second = whole.rows([1])
+    assert second.labels is not None
+    assert second.features is not None
+    assert (second.labels.tolist(), second.features.tolist()) == ([5], [[[6, 7], [8, 9], [10, 11]]])
+    assert NO_CONDITION.stretch(0, 2) == NO_CONDITION.rows([0]) == NO_CONDITION
 
 
 def test_clocks_that_differ_within_a_batch_are_refused() -> None:
