@@ -40,10 +40,13 @@ def read_stream(path: Path, codec: CodecSettings, gain: float = 1.0, features: M
     told = None
     if isinstance(codec, AudioCodecSettings):
         from seqgen_core.audio.codec import AudioCodec
+        from seqgen_core.audio.features import mel_spectra
         from seqgen_core.audio.files import read_mono
 
-        tokens = AudioCodec(codec).encode(read_mono(path, codec.rate) * gain)
-        told = None if features is None else sound_features(tokens, codec, features)
+        waveform = read_mono(path, codec.rate) * np.float32(gain)
+        tokens = AudioCodec(codec).encode(waveform)
+        if features is not None:  # of the sound itself, as in the training data, not of what its tokens leave of it
+            told = Upsampled(mel_spectra(waveform, features), features.hop, len(tokens))
     elif isinstance(codec, TextCodecSettings):
         from seqgen_core.text.codec import TextCodec
 
@@ -74,11 +77,3 @@ def encode_text(text: str, codec: TextCodecSettings) -> np.ndarray:
     from seqgen_core.text.codec import TextCodec
 
     return TextCodec(codec).encode(text)
-
-
-def sound_features(tokens: np.ndarray, codec: AudioCodecSettings, features: MelSettings) -> Upsampled:
-    """Features of sound tokens (N,), made of the sound that they stand for."""
-    from seqgen_core.audio.codec import AudioCodec
-    from seqgen_core.audio.features import mel_spectra
-
-    return Upsampled(mel_spectra(AudioCodec(codec).decode(tokens), features), features.hop, len(tokens))

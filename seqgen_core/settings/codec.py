@@ -20,7 +20,7 @@ class AudioCodecSettings(Settings):
     """Mono sound at one rate, each sample one of `levels` codes."""
 
     kind: SoundName = "mu-law"
-    """Curve between amplitude and code: mu-law, a-law, linear or pcm16; samplernn-… rescale every recording first."""
+    """Curve between amplitude and code: mu-law, a-law, linear or pcm16; samplernn-… rescale every item first."""
     rate: int = Field(16000, ge=100, le=768000)
     """Sampling rate in Hz."""
     levels: int = Field(256, ge=2, le=65536)

@@ -10,7 +10,7 @@ from seqgen_core.settings.codec import SOUND_NAMES, AudioCodecSettings, CodecNam
 
 
 class PreprocessSettings(Settings):
-    """How raw files become tokens. Amplitude is never rescaled per file but by the samplernn-… codecs."""
+    """How raw files become tokens. Amplitude is never rescaled per item but by the samplernn-… codecs."""
 
     inputs: tuple[Path, ...] = (Path("data/raw"),)
     """Folders (searched in depth) and files: sound, text, piano rolls or images."""
@@ -39,7 +39,7 @@ class PreprocessSettings(Settings):
     seed: int = Field(0, ge=0)
     """Seed of the draw; it depends on this and the recording's bytes alone, so new files do not reshuffle old ones."""
     labels: str = Field("none", min_length=1)
-    """Class labels: none, folder (its name), a pattern of file names such as "{label}_{}_{}.wav", or a CSV file."""
+    """Class labels: none, folder (its name), a pattern of names such as "{label}_{}_{}.wav", or a CSV of file,label."""
     features: Literal["none", "mel"] = "none"
     """With mel, log-mel spectra are stored beside the sound, for a model with local conditioning."""
     mel_bands: int = Field(80, ge=1, le=1024)
