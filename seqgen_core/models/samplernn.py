@@ -24,7 +24,15 @@ from torch.nn import functional as F
 from seqgen_core.models.base import CausalModel, LayerRow
 from seqgen_core.models.blocks import TokenConv, begin_smooth, read_clock
 from seqgen_core.models.condition import Condition
-from seqgen_core.models.samplernn_layers import Recurrent, Tier, VectorConv, hear_vectors, linear, normalised
+from seqgen_core.models.samplernn_layers import (
+    Recurrent,
+    Tier,
+    VectorConv,
+    begin_uniform,
+    hear_vectors,
+    linear,
+    normalised,
+)
 from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.model import SamplernnSettings
 from seqgen_core.settings.tokens import TokenSpec
@@ -47,14 +55,12 @@ class SampleRNN(CausalModel):
         self.receptive_field = None
         channels, sizes, norm = settings.channels, settings.frame_sizes, settings.weight_norm
         self.period = sizes[0]
-        self.symbols = tokens.kind in ("categorical", "pixels")
-        self.embedding = (
-            nn.Embedding(tokens.values, settings.embedding) if self.symbols and settings.embedding else None
-        )
+        self.symbols = symbols = tokens.kind in ("categorical", "pixels")
+        self.embedding = nn.Embedding(tokens.values, settings.embedding) if symbols and settings.embedding else None
         if self.embedding is not None and tokens.ordered:
             begin_smooth(self.embedding.weight, 1.0)
         numbers = math.prod(tokens.shape)  # F
-        if self.symbols and not tokens.ordered:
+        if symbols and not tokens.ordered:
             numbers = settings.embedding or tokens.values
         self.tiers = nn.ModuleList(
             Tier(settings, size, size // finer, size * numbers, slowest=index == 0)
@@ -64,9 +70,13 @@ class SampleRNN(CausalModel):
         if self.embedding is not None:
             self.newest = VectorConv(tokens, settings.embedding, channels, sizes[-1], norm)
         else:
-            self.newest = normalised(TokenConv(tokens, channels, sizes[-1], bias=False), "weight", norm, dim=1)
-        self.hidden = nn.ModuleList(linear(channels, channels, gain=2, normalise=norm) for _ in range(2))
-        self.output = linear(channels, self.head.size, gain=1, normalise=False)
+            self.newest = TokenConv(tokens, channels, sizes[-1], bias=False)
+            if not symbols:  # numbers, all of which are heard at once
+                begin_uniform(self.newest.weight, len(self.newest.weight))
+            normalised(self.newest, "weight", norm, dim=1)
+        # Only what a ReLU halves has to be made louder again.
+        self.hidden = nn.ModuleList(linear(channels, channels, norm, gain=gain) for gain in (1, 2))
+        self.output = linear(channels, self.head.size, False)
         self.head.begin(self.output.weight, self.output.bias)
         normalised(self.output, "weight", norm)
 
@@ -110,7 +120,7 @@ class SampleRNN(CausalModel):
                 if tier is self.tiers[-1]:
                     unwanted = (total - last) // tier.size
                 fresh = tier.tell(y[:, unwanted:])  # (B, (N - unwanted) R, C)
-                tells = fresh[:, -tier.ratio :].clone()  # a view would hold on to all of it
+                tells = fresh[:, -tier.ratio :].to(tells.dtype, copy=True)  # a view would hold on to all of it
             told = torch.cat([told_before, fresh], dim=1)[:, : ticks_finer - unwanted * tier.ratio]
             kept += [*layers, tells]
         assert told is not None

@@ -33,18 +33,18 @@ def normalised(module: M, name: str, wanted: bool, dim: int = 0) -> M:
     return weight_norm(module, name, dim) if wanted else module
 
 
-def linear(inputs: int, outputs: int, *, gain: float, normalise: bool, bias: bool = True) -> nn.Linear:
-    """A layer of uniform weights with variance gain / inputs, biases 0: gain 2 is He's, 1 is LeCun's."""
+def linear(inputs: int, outputs: int, normalise: bool, *, bias: bool = True, gain: float = 1) -> nn.Linear:
+    """A layer of uniform weights, whose outputs have `gain` times the variance of its inputs, and biases of 0."""
     layer = nn.Linear(inputs, outputs, bias=bias)
-    begin_uniform(layer.weight, gain)
+    begin_uniform(layer.weight, inputs, gain)
     if bias:
         nn.init.zeros_(layer.bias)
     return normalised(layer, "weight", normalise)
 
 
-def begin_uniform(weight: Tensor, gain: float) -> None:
-    """Fill weight (outputs, inputs) with uniform numbers of variance gain / inputs."""
-    edge = math.sqrt(3 * gain / weight.shape[1])
+def begin_uniform(weight: Tensor, inputs: int, gain: float = 1) -> None:
+    """Fill weight with uniform numbers of variance gain / inputs."""
+    edge = math.sqrt(3 * gain / inputs)
     nn.init.uniform_(weight, -edge, edge)
 
 
@@ -59,17 +59,17 @@ class Tier(nn.Module):
         channels, norm = settings.channels, settings.weight_norm
         self.size, self.ratio, self.channels = size, ratio, channels
         # The slowest tier's first layer hears the frame itself; in the others it meets what the slower tier tells.
-        self.expand = None if slowest else linear(inputs, channels, gain=2, normalise=norm)
+        self.expand = None if slowest else linear(inputs, channels, norm)
         heard = inputs if slowest else channels
         self.layers = nn.ModuleList(
             Recurrent(settings, heard if index == 0 else channels + heard * settings.skip)
             for index in range(settings.layers)
         )
         self.skips = nn.ModuleList(
-            linear(channels, channels, gain=2, normalise=norm, bias=index == 0)
+            linear(channels, channels, norm, bias=index == 0)
             for index in range(settings.layers if settings.skip else 0)
         )
-        self.upsample = linear(channels, ratio * channels, gain=2, normalise=norm)
+        self.upsample = linear(channels, ratio * channels, norm)
         self.kept = 1 + sum(layer.kept for layer in self.each_layer())
 
     def each_layer(self) -> Iterator["Recurrent"]:
@@ -122,8 +122,8 @@ class Recurrent(nn.Module):
         self.bias = nn.Parameter(torch.zeros(gates * channels))
         self.channels = channels
         self.initial = nn.Parameter(torch.zeros(self.kept, channels)) if settings.learn_initial_state else None
-        begin_uniform(self.input_weight, 1)
-        begin_uniform(self.past_weight, 1)
+        begin_uniform(self.input_weight, inputs)
+        begin_uniform(self.past_weight, channels)
         with torch.no_grad():
             if self.gru:
                 nn.init.orthogonal_(self.past_weight[2 * channels :])
@@ -161,7 +161,7 @@ class VectorConv(nn.Module):
     def __init__(self, tokens: TokenSpec, embedding: int, channels: int, taps: int, normalise: bool) -> None:
         super().__init__()
         self.tokens, self.taps = tokens, taps
-        self.linear = linear(taps * embedding, channels, gain=2, normalise=normalise, bias=False)
+        self.linear = linear(taps * embedding, channels, normalise, bias=False)
 
     def forward(self, codes: Tensor, presence: Tensor | None, vectors: Tensor) -> Tensor:
         """presence (B, K - 1 + T), if given, weighs what is heard of each code; NOTHING adds nothing."""
