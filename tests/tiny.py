@@ -13,7 +13,9 @@ from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.runs import RunFolder
 from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.settings.features import MelSettings
 from seqgen_core.settings.model import (
+    PixelcnnSettings,
     SamplernnSettings,
     SequnetPlainSettings,
     SequnetSettings,
@@ -31,6 +33,7 @@ TINY_MODELS = {
     "tcn": TcnSettings(channels=8, levels=3, kernel_size=2, embedding=6, embedding_dropout=0.1, dropout=0.1),
     "sequnet_plain": SequnetPlainSettings(features=8, levels=3, kernel_size=3, dropout=0.1),
     "samplernn": SamplernnSettings(frame_sizes=(8, 2), channels=8, embedding=4),
+    "pixelcnn": PixelcnnSettings(layers=2, channels=6, first_kernel_size=3, output_channels=8),
 }
 STREAM_MODELS = [kind for kind in TINY_MODELS if kind != "pixelcnn"]
 """Models that speak any 1-D stream."""
@@ -45,10 +48,21 @@ def melody(length: int, levels: int, seed: int) -> np.ndarray:
 
 
 def make_data(
-    path: Path, *, levels: int = 16, lengths: dict[str, Sequence[int]] | None = None, rate: int = 1000, labels: int = 0
+    path: Path,
+    *,
+    levels: int = 16,
+    lengths: dict[str, Sequence[int]] | None = None,
+    rate: int = 1000,
+    labels: int = 0,
+    given: int = 1,
+    bands: int = 0,
 ) -> PreparedData:
-    """Prepared data with recordings of the given lengths in each split; labels 0 to labels − 1 in turn."""
-    with PreparedWriter(path, AudioCodecSettings(rate=rate, levels=levels)) as writer:
+    """Prepared data with recordings of the given lengths in each split.
+
+    labels: their number, which come in turn. given: tokens of each recording that are given. bands: of features.
+    """
+    mel = MelSettings(rate=rate, bands=bands, hop=10, window=40) if bands else None
+    with PreparedWriter(path, AudioCodecSettings(rate=rate, levels=levels), mel) as writer:
         for split, sizes in (lengths or LENGTHS).items():
             for number, size in enumerate(sizes):
                 writer.add(
@@ -56,6 +70,8 @@ def make_data(
                     origin=f"{split} {number}",
                     split=split,
                     label=number % labels if labels else None,
+                    given=given,
+                    frames=np.random.default_rng(number).normal(size=(1 + size // 10, bands)) if bands else None,
                 )
         writer.finish(label_names=[f"class {label}" for label in range(labels)])
     return PreparedData.open(path)
@@ -78,13 +94,16 @@ def make_run(path: Path, data: PreparedData, model: str = "sequnet", **train) ->
         "data": data.path,
     }
     kind = TINY_MODELS[model]
-    labels = len(data.manifest.label_names)
-    if labels:
-        kind = kind.model_copy(update={"classes": labels})
+    told = data.manifest.features
+    if data.manifest.label_names:
+        kind = kind.model_copy(update={"classes": len(data.manifest.label_names)})
+    if told is not None:
+        kind = kind.model_copy(update={"features": told.bands})
     account = DataAccount(
         path=data.path,
         codec=data.manifest.codec,
         content_hash=data.content_hash(),
+        features=told,
         label_names=data.manifest.label_names,
         order0_bits=data.manifest.order0_bits,
     )

@@ -1,6 +1,6 @@
 """How far back a built model really looks: found by the response to single tokens, not by the model's own formula.
 
-Axes: T time in tokens, V values.
+Axes: B clips side by side, T time in tokens.
 """
 
 import copy
@@ -18,18 +18,29 @@ from seqgen_core.models.base import CausalModel
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.tokens import random_tokens
 
+MOST_CLIPS = 32
+"""Clips side by side where each token has one of its own."""
+
+MOST_CLIPS = 32
+"""Clips side by side where each token has one of its own."""
+
 
 def measure_reach(model: CausalModel) -> int:
     """Tokens, the newest included, that some output depends on, over all phases of the model's clock.
 
     A copy of the model on the CPU gets new weights without biases and ReLUs that are always open. Silence then gives
     outputs that are exactly zero, and a token in silence moves exactly those outputs to which a path leads from it:
-    the derivative of the outputs by what is heard of that token. The clip is long enough when its end is silent.
+    the derivative of the outputs by what is heard of that token. The clip is long enough when its end is silent; where
+    no stream can be longer than `longest`, it is one such stream, all of whose tokens are tried.
     Raises ValueError for a recurrent model, which looks back to the beginning of any clip.
     """
     if model.receptive_field is None:
         raise ValueError("a recurrent model has no receptive field to measure")
     twin = _redrawn(model)
+    if model.longest is not None:
+        return _largest_lag_within(twin, model.longest) + 1
+    if model.longest is not None:
+        return _largest_lag_within(twin, model.longest) + 1
     length = model.receptive_field + model.receptive_field // 8 + 2 * model.period
     while (lag := _largest_lag(twin, length)) is None:
         length *= 2
@@ -53,11 +64,11 @@ def _redrawn(model: CausalModel) -> CausalModel:
     return twin
 
 
-def silent_condition(model: CausalModel, steps: int) -> Condition:
+def silent_condition(model: CausalModel, batch: int, steps: int) -> Condition:
     """Class 0 and features of zeros, of which `_redrawn` leaves nothing to hear."""
     return Condition(
-        labels=torch.zeros(1, dtype=torch.int64) if model.classes else None,
-        features=next(model.parameters()).new_zeros(1, steps, model.features) if model.features else None,
+        labels=torch.zeros(batch, dtype=torch.int64) if model.classes else None,
+        features=next(model.parameters()).new_zeros(batch, steps, model.features) if model.features else None,
     )
 
 
@@ -70,6 +81,60 @@ class _OpenRelus(TorchFunctionMode):
         return args[0] if func in (torch.relu, F.relu, Tensor.relu) else func(*args, **(kwargs or {}))
 
 
+def _sound(model: CausalModel, tokens: Tensor, presence: Tensor) -> Tensor:
+    """Loudest outputs (B, T) of tokens (B, T, *shape) that are as loud as presence (B, T) says."""
+    with _OpenRelus():
+        outputs = model.forward_weighted(tokens, presence, silent_condition(model, *tokens.shape[:2]))
+    return outputs.abs().amax(dim=2)
+
+
+@torch.inference_mode()
+def _largest_lag_within(model: CausalModel, length: int) -> int:
+    """Largest distance from a token to an output that it moves, in streams of just that length; -1 where none does.
+
+    The tokens are tried from the first on, each in a clip of its own, until the rest is too close to the end.
+    """
+    tokens = random_tokens(model.tokens, 1, length, torch.Generator().manual_seed(1))
+    largest, first, count = -1, 0, 2
+    while first < length and length - 1 - first > largest:
+        places = torch.arange(first, min(first + count, length))
+        presence = next(model.parameters()).new_zeros(len(places), length)
+        presence[torch.arange(len(places)), places] = 1
+        moved = _sound(model, tokens.expand(len(places), *tokens.shape[1:]), presence) > 0  # (B, T)
+        newest = length - 1 - moved.flip(1).int().argmax(dim=1)
+        largest = max([largest, *(newest - places)[moved.any(dim=1)].tolist()])
+        first += len(places)
+        count = min(2 * count, MOST_CLIPS)
+    return largest
+
+
+def _sound(model: CausalModel, tokens: Tensor, presence: Tensor) -> Tensor:
+    """Loudest outputs (B, T) of tokens (B, T, *shape) that are as loud as presence (B, T) says."""
+    with _OpenRelus():
+        outputs = model.forward_weighted(tokens, presence, silent_condition(model, *tokens.shape[:2]))
+    return outputs.abs().amax(dim=2)
+
+
+@torch.inference_mode()
+def _largest_lag_within(model: CausalModel, length: int) -> int:
+    """Largest distance from a token to an output that it moves, in streams of just that length; -1 where none does.
+
+    The tokens are tried from the first on, each in a clip of its own, until the rest is too close to the end.
+    """
+    tokens = random_tokens(model.tokens, 1, length, torch.Generator().manual_seed(1))
+    largest, first, count = -1, 0, 2
+    while first < length and length - 1 - first > largest:
+        places = torch.arange(first, min(first + count, length))
+        presence = next(model.parameters()).new_zeros(len(places), length)
+        presence[torch.arange(len(places)), places] = 1
+        moved = _sound(model, tokens.expand(len(places), *tokens.shape[1:]), presence) > 0  # (B, T)
+        newest = length - 1 - moved.flip(1).int().argmax(dim=1)
+        largest = max([largest, *(newest - places)[moved.any(dim=1)].tolist()])
+        first += len(places)
+        count = min(2 * count, MOST_CLIPS)
+    return largest
+
+
 @torch.inference_mode()
 def _largest_lag(model: CausalModel, length: int) -> int | None:
     """Largest distance from a token to an output that it moves; None where that output is the clip's last.
@@ -79,15 +144,12 @@ def _largest_lag(model: CausalModel, length: int) -> int | None:
     """
     generator = torch.Generator().manual_seed(1)
     tokens = random_tokens(model.tokens, 1, length, generator)
-    condition = silent_condition(model, length)
     loudness = 0.5 + torch.rand(length, generator=generator, dtype=next(model.parameters()).dtype)
 
     def last_moved(first: int, stop: int, steps: int) -> int:
         presence = torch.zeros(1, steps, dtype=loudness.dtype)
         presence[0, first:stop] = loudness[first:stop]
-        with _OpenRelus():
-            outputs = model.forward_weighted(tokens[:, :steps], presence, condition.stretch(0, steps))[0]  # (T, V)
-        moved = outputs.abs().amax(dim=1).nonzero()
+        moved = _sound(model, tokens[:, :steps], presence)[0].nonzero()
         return int(moved[-1]) if len(moved) else first - 1
 
     moved = last_moved(0, model.period, length)

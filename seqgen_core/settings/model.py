@@ -163,8 +163,34 @@ class SamplernnSettings(_AnyModel):
         return self
 
 
+class PixelcnnSettings(_AnyModel):
+    """Gated PixelCNN (van den Oord et al. 2016), for images: a vertical and a horizontal stack of convolutions."""
+
+    kind: Literal["pixelcnn"] = "pixelcnn"
+    """Sort of model."""
+    layers: int = Field(8, ge=1, le=200)
+    """Layers, each with both stacks."""
+    channels: int = Field(32, ge=1, le=8192)
+    """Channels of each stack, which the colours of the image share among them."""
+    first_kernel_size: int = Field(7, ge=3, le=63)
+    """Rows and columns of the first layer's kernel, before it is masked; odd."""
+    kernel_size: int = Field(3, ge=3, le=63)
+    """Rows and columns of the other layers' kernels; odd."""
+    output_channels: int = Field(64, ge=1, le=8192)
+    """Channels between the two last convolutions, shared among the colours."""
+    classes: int = Field(0, ge=0, le=1_000_000)
+    """Class labels, which every layer is told; 0 means none."""
+
+    @field_validator("first_kernel_size", "kernel_size")
+    @classmethod
+    def _odd(cls, taps: int) -> int:
+        if taps % 2 == 0:
+            raise ValueError(f"{taps} is even; PixelCNN needs an odd kernel, so {taps - 1} or {taps + 1}")
+        return taps
+
+
 ModelSettings = Annotated[
-    WaveNetSettings | SequnetSettings | TcnSettings | SequnetPlainSettings | SamplernnSettings,
+    WaveNetSettings | SequnetSettings | TcnSettings | SequnetPlainSettings | SamplernnSettings | PixelcnnSettings,
     Field(discriminator="kind"),
 ]
 """Settings of any model, told apart by `kind`."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from tiny import TINY_MODELS
+from tiny import STREAM_MODELS, TINY_MODELS
 
 from seqgen_core import models
 from seqgen_core.audio.codec import AudioCodec
@@ -33,7 +33,7 @@ def build(kind, classes=0):
     return model
 
 
-@pytest.fixture(params=TINY_MODELS)
+@pytest.fixture(params=STREAM_MODELS)
 def model(request):
     return build(request.param)
 

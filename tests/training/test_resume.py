@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import TINY_MODELS, make_data, make_run
+from tiny import STREAM_MODELS, make_data, make_run
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.progress import Silent
@@ -58,7 +58,7 @@ def logged(run: RunFolder) -> list[dict]:
 
 
 @pytest.mark.parametrize("ema", [0.9, 0.0])
-@pytest.mark.parametrize("model", TINY_MODELS)
+@pytest.mark.parametrize("model", STREAM_MODELS)
 def test_stop_and_resume_is_bit_identical(tmp_path, tiny_data, model, ema):
     settings = {"steps": 14, "ema": ema, "validate_every": 5, "log_every": 4, "schedule": "cosine"}
     whole = make_run(tmp_path / "whole", tiny_data, model, **settings)
