@@ -43,4 +43,4 @@ def test_values_in_force_are_uncommented():
     assert '\nmax_time = "10m"\n' in text
     assert '\ninputs = ["a b", "c"]\n' in text
     assert '\nkind = "wavenet"\n' in text
-    assert "features" not in text.split("[model]")[1].split("[train]")[0]
+    assert "depth" not in text.split("[model]")[1].split("[train]")[0]
