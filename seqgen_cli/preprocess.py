@@ -106,6 +106,8 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
     )
     order0 = "none (no training tokens)" if manifest.order0_bits is None else f"{manifest.order0_bits:.4f}"
     screen.line(f"bits per token to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
+    for remark in manifest.remarks:
+        screen.line(remark)
     if manifest.label_names:
         screen.line(f"labels: {', '.join(manifest.label_names)}")
     if manifest.features is not None:

@@ -170,6 +170,7 @@ def _store(
                 label_names=labels,
                 rejected=[*found.rejected, *gathered.rejected],
                 warnings=notes,
+                remarks=gathered.remarks,
                 fingerprint=fingerprint,
             )
     finally:

@@ -69,7 +69,7 @@ def assign(
         parts = ", ".join(f"{_percent(share)} {split}" for split, share in _along_time(wanted).items())
         notes.append(
             f"only {what} to split: cut along time into {parts}. "
-            "The parts are of the same sound, so held-out figures look better than on new recordings."
+            "The parts are of the same recording, so held-out figures look better than on new recordings."
         )
     elif wanted and pool:
         drawn = dict(_draw(pool, wanted, seed))

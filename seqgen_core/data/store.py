@@ -97,6 +97,8 @@ class Manifest(Settings):
     """Everything that was set aside."""
     warnings: tuple[str, ...] = ()
     """What a person should know about this data."""
+    remarks: tuple[str, ...] = ()
+    """What is worth knowing and nothing to worry about, such as the yardstick of a task."""
     order0_bits: float | None = None
     """Entropy in bits of the histogram of the training tokens (of each place of a vector, summed); none without any."""
     gain: float = 1.0

@@ -84,7 +84,8 @@ class PreparedWriter:
             digest.update(data)
             self._stream.write(data)
             if split == "train":
-                self._histogram.count(block)
+                # One given token changes nothing that could be seen; those of a task would drown its answer.
+                self._histogram.count(block[max(0, given - start) :] if given > 1 else block)
         item = Item(
             key=key or stable_key(origin),
             origin=origin,
@@ -111,6 +112,7 @@ class PreparedWriter:
         label_names: Sequence[str] = (),
         rejected: Iterable[Rejected] = (),
         warnings: Iterable[str] = (),
+        remarks: Iterable[str] = (),
         gain: float = 1.0,
         silence_dropped_seconds: float = 0.0,
         fingerprint: str = "",
@@ -127,6 +129,7 @@ class PreparedWriter:
             items=tuple(self.items),
             rejected=tuple(rejected),
             warnings=tuple(warnings),
+            remarks=tuple(remarks),
             order0_bits=self._histogram.entropy_bits(),
             gain=gain,
             silence_dropped_seconds=silence_dropped_seconds,

@@ -68,6 +68,14 @@ class TextCodecSettings(Settings):
     vocabulary: tuple[str, ...] = Field(min_length=2, max_length=65536)
     """The characters or words, in the order of their numbers."""
 
+    @model_validator(mode="after")
+    def _told_apart(self) -> "TextCodecSettings":
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            raise ValueError("the vocabulary holds an entry twice; every number needs one of its own")
+        if self.kind == "characters" and any(len(entry) != 1 for entry in self.vocabulary):
+            raise ValueError("the vocabulary of characters holds an entry that is not one character")
+        return self
+
     @property
     def tokens(self) -> TokenSpec:
         """What one token of this codec is."""
@@ -97,6 +105,13 @@ class NotesCodecSettings(Settings):
     """MIDI number of the first key; 21 is the A of 27.5 Hz with which a piano begins."""
     keys: int = Field(88, ge=1, le=128)
     """Number of keys."""
+
+    @model_validator(mode="after")
+    def _midi_ends(self) -> "NotesCodecSettings":
+        if self.lowest + self.keys > 128:
+            highest = self.lowest + self.keys - 1
+            raise ValueError(f"the highest key would be number {highest}; MIDI ends with 127")
+        return self
 
     @property
     def tokens(self) -> TokenSpec:

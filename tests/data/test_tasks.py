@@ -64,10 +64,10 @@ def test_the_yardstick_is_the_entropy_of_the_answers():
     shares = np.bincount(sums) / len(sums)
     seen = -(shares[shares > 0] * np.log2(shares[shares > 0])).sum()
     assert sum_entropy() == pytest.approx(seen, abs=0.01)
-    assert "7.37 bits per token without memory, 6.64 with one" in made("adding").notes[0]
-    assert "a receptive field of 8 tokens" in made("adding").notes[0]
-    assert "3 bits per token without memory, 0 with it" in made("copy-memory").notes[0]
-    assert "a receptive field of 18 tokens" in made("copy-memory").notes[0]
+    assert "7.37 bits per token without memory, 6.64 with one" in made("adding").remarks[0]
+    assert "a receptive field of 8 tokens" in made("adding").remarks[0]
+    assert "3 bits per token without memory, 0 with it" in made("copy-memory").remarks[0]
+    assert "a receptive field of 18 tokens" in made("copy-memory").remarks[0]
 
 
 @pytest.mark.parametrize("task", TASKS)

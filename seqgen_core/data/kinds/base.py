@@ -34,5 +34,7 @@ class Gathered:
     recordings: list[Recording] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """What is worth knowing and nothing to worry about, such as a task's yardstick."""
     label_names: tuple[str, ...] = ()
     """Names of the classes in the order of their numbers, where the data set gives it; else they are sorted."""

@@ -53,7 +53,7 @@ def generate(settings: PreprocessSettings) -> Gathered:
         )
     rng = np.random.default_rng([settings.seed, length, task == "adding"])
     streams, vocabulary, given = (_copy_memory if task == "copy-memory" else _adding)(rng, count, length)
-    gathered = Gathered(TextCodecSettings(kind="words", vocabulary=vocabulary), notes=[_yardstick(task, length)])
+    gathered = Gathered(TextCodecSettings(kind="words", vocabulary=vocabulary), remarks=[_yardstick(task, length)])
     splits = _splits(count, settings.valid_share, settings.test_share)
     for number, (stream, split) in enumerate(zip(streams, splits, strict=True), start=1):
         content = hashlib.sha256(f"{task} {settings.seed} {length} {number}".encode()).hexdigest()
