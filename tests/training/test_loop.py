@@ -7,13 +7,18 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_MODELS, make_data, make_run
+from tiny import STREAM_MODELS, make_data, make_run
 
 from seqgen_core import runs
+from seqgen_core.data.store import PreparedData
+from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.previews import Preview
 from seqgen_core.progress import Silent
 from seqgen_core.runs import RunFolder
+from seqgen_core.settings.codec import NotesCodecSettings
 from seqgen_core.training import loop
+from seqgen_core.training.feeding import training_windows
 
 
 class Told(Silent):
@@ -34,7 +39,12 @@ def lines(run, kind):
     return [line for line in run.metrics() if line["kind"] == kind]
 
 
-@pytest.mark.parametrize("model", TINY_MODELS)
+def windows_of(run, data):
+    model = loop.models.build(run.settings.model, run.settings.tokens)
+    return training_windows(model, data, run.settings.train)
+
+
+@pytest.mark.parametrize("model", STREAM_MODELS)
 def test_loss_falls_below_the_order0_entropy(tmp_path, tiny_data, model):
     run = make_run(tmp_path / "run", tiny_data, model, steps=60, validate_every=60, ema=0.5, log_every=5)
     report = loop.train(run, tiny_data)
@@ -43,19 +53,7 @@ def test_loss_falls_below_the_order0_entropy(tmp_path, tiny_data, model):
     assert report.best_bits < run.settings.data.order0_bits
     assert report.best_bits == report.valid_bits
     assert lines(run, "valid")[-1]["bits"] == pytest.approx(report.best_bits, rel=1e-5)
-    assert report.tokens == sum(
-        loop.Windows(
-            tiny_data,
-            tiny_data.items("train"),
-            window=32,
-            context=run.model()[0].receptive_field - 1,
-            batch_size=3,
-            seed=0,
-        )
-        .batch(step)
-        .scored
-        for step in range(60)
-    )
+    assert report.tokens == sum(windows_of(run, tiny_data).batch(step).scored for step in range(60))
 
 
 def test_validation_is_of_the_averaged_weights_over_whole_recordings(tmp_path, tiny_data):
@@ -65,7 +63,7 @@ def test_validation_is_of_the_averaged_weights_over_whole_recordings(tmp_path, t
     report = loop.train(run, tiny_data)
     model, step = run.model("last")
     assert step == 8
-    scores = score_streams(model, [tiny_data.tokens(item) for item in tiny_data.items("valid")])
+    scores = score_streams(model, [tiny_data.stream(item) for item in tiny_data.items("valid")])
     assert sum(score.tokens for score in scores) == 300 + 2 - 2
     assert sum(score.bits for score in scores) / 300 == pytest.approx(report.valid_bits, rel=1e-6)
     plain, _ = run.model("last", ema=False)
@@ -74,9 +72,7 @@ def test_validation_is_of_the_averaged_weights_over_whole_recordings(tmp_path, t
 
 def test_epochs_end_a_run(tmp_path, tiny_data):
     run = make_run(tmp_path / "run", tiny_data, steps=None, epochs=0.5)
-    reach = loop.models.build(run.settings.model, run.settings.tokens).receptive_field
-    windows = loop.Windows(tiny_data, tiny_data.items("train"), window=32, context=reach - 1, batch_size=3, seed=0)
-    assert loop.train(run, tiny_data).step == math.ceil(0.5 * windows.steps_per_epoch)
+    assert loop.train(run, tiny_data).step == math.ceil(0.5 * windows_of(run, tiny_data).steps_per_epoch)
 
 
 def test_time_ends_a_run_and_counts_earlier_sittings(tmp_path, tiny_data, monkeypatch):
@@ -167,7 +163,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
 
     def planted(*arguments):
         calls.append(1)
-        return bits(*arguments) * (math.nan if len(calls) == 7 else 1.0)
+        mean, carried = bits(*arguments)
+        return mean * (math.nan if len(calls) == 7 else 1.0), carried
 
     monkeypatch.setattr(loop, "batch_bits", planted)
     with pytest.raises(SeqgenError, match="no number any more at step 7") as caught:
@@ -275,18 +272,72 @@ def test_metrics_have_the_figures(tmp_path, tiny_data):
     assert 0 <= lines(run, "valid")[0]["accuracy"] <= 1
 
 
-def test_validation_keeps_to_its_budget_with_whole_recordings():
-    from types import SimpleNamespace
+def test_validation_keeps_to_its_budget_with_whole_recordings(tmp_path):
+    def picked(data, budget):
+        streams = loop._within_budget(data, budget)
+        for stream in streams:
+            (item,) = (item for item in data.items("valid") if item.origin == stream.origin)
+            assert np.array_equal(stream.tokens, data.tokens(item)[: len(stream.tokens)])
+        return [(stream.origin, len(stream.tokens)) for stream in streams]
 
-    items = [SimpleNamespace(length=length) for length in (100, 1, 100, 100, 100)]
-    usable = [item for item in items if item.length > 1]
-    whole = [(item, 100) for item in usable]
-    assert loop._within_budget(items, 0) == whole
-    assert loop._within_budget(items, 400) == whole
-    assert loop._within_budget(items, 200) == whole[::2]
-    assert loop._within_budget(items, 150) == [(usable[0], 100), (usable[3], 50)]
-    assert loop._within_budget(items, 1) == [(usable[0], 2)]
-    assert loop._within_budget(items[:1], 30) == [(usable[0], 30)]
+    data = make_data(tmp_path / "many", lengths={"train": (9,), "valid": (100, 1, 100, 100, 100)})
+    whole = [(f"valid {number}", 100) for number in (0, 2, 3, 4)]
+    assert picked(data, 0) == whole
+    assert picked(data, 400) == whole
+    assert picked(data, 200) == whole[::2]
+    assert picked(data, 150) == [("valid 0", 100), ("valid 4", 50)]
+    assert picked(data, 1) == [("valid 0", 2)]
+    assert picked(make_data(tmp_path / "one", lengths={"valid": (100,)}), 30) == [("valid 0", 30)]
+
+
+def test_validation_scores_something_of_what_is_mostly_given(tmp_path):
+    data = make_data(tmp_path / "task", lengths={"train": (30, 30), "valid": (30, 30, 30)}, given=25)
+    assert [len(stream.tokens) for stream in loop._within_budget(data, 1)] == [26]
+    assert [len(stream.tokens) for stream in loop._within_budget(data, 50)] == [30]  # nothing of a second counted
+    run = make_run(tmp_path / "run", data, steps=4, validate_tokens=1)
+    assert math.isfinite(loop.train(run, data).valid_bits)
+    assert [line["tokens"] for line in lines(run, "valid")] == [1]
+
+
+def test_what_is_given_is_not_trained_on(tmp_path):
+    data = make_data(tmp_path / "task", lengths={"train": (30, 30), "valid": (30,)}, given=25)
+    run = make_run(tmp_path / "run", data, "wavenet", steps=4)
+    assert loop.train(run, data).tokens == 4 * 2 * 5
+    assert [line["tokens"] for line in lines(run, "valid")] == [5]
+
+
+def test_steps_that_score_nothing_leave_the_log_alone(tmp_path):
+    """Carried windows of a task: the first are heard for their state alone."""
+    data = make_data(tmp_path / "task", lengths={"train": (41, 41, 41)}, given=30)
+    run = make_run(tmp_path / "run", data, steps=6, window=8, carry=True, batch_size=3, log_every=1)
+    loop.train(run, data)
+    told = [line.get("bits") for line in lines(run, "train")]
+    assert [bits is None for bits in told] == [True, True, True, False, False, True]
+    assert all(bits > 0.1 for bits in told if bits is not None)
+
+
+def test_features_reach_the_model(tmp_path):
+    data = make_data(tmp_path / "told", bands=3)
+    run = make_run(tmp_path / "run", data, "wavenet", steps=4)
+    assert loop.train(run, data).valid_bits > 0
+    torch.manual_seed(run.settings.train.seed)
+    before = loop.models.build(run.settings.model, run.settings.tokens)
+    after = dict(run.model(ema=False)[0].named_parameters())
+    assert all(not torch.equal(old, after[name]) for name, old in before.named_parameters())
+    assert before.features == 3
+
+
+@pytest.mark.parametrize("kind", ["sequnet", "wavenet"])
+def test_binary_vectors_train(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    with PreparedWriter(tmp_path / "rolls", NotesCodecSettings(keys=5)) as writer:
+        for split, length in (("train", 90), ("train", 60), ("valid", 40)):
+            writer.add(rng.integers(0, 2, (length, 5)) * [1, 1, 0, 0, 0], origin=split, split=split)
+        writer.finish()
+    data = PreparedData.open(tmp_path / "rolls")
+    run = make_run(tmp_path / "run", data, kind, steps=40, validate_every=40, ema=0.5)
+    report = loop.train(run, data)
+    assert report.valid_bits < 4  # two keys of chance and three that are always silent; five bits know nothing
 
 
 def test_tensorboard_reads_back(tmp_path, tiny_data):
@@ -294,7 +345,12 @@ def test_tensorboard_reads_back(tmp_path, tiny_data):
 
     run = make_run(tmp_path / "run", tiny_data, tensorboard=True, stats=True, sample_count=1, steps=4, ema=0.9)
     tone = np.sin(np.arange(200, dtype=np.float32) / 5)
-    loop.train(run, tiny_data, draw_samples=lambda model, step: [("sample-0", tone, 1000)])
+    shown = [
+        Preview("sample-0", "sound", tone, 1000),
+        Preview("sample-1", "image", np.full((4, 5, 3), 7, np.uint8)),
+        Preview("sample-2", "text", "once upon"),
+    ]
+    loop.train(run, tiny_data, draw_samples=lambda model, step: shown)
     events = EventAccumulator(str(run.path / "tensorboard"), size_guidance={"scalars": 0, "audio": 0, "histograms": 0})
     events.Reload()
     tags = events.Tags()
@@ -307,6 +363,10 @@ def test_tensorboard_reads_back(tmp_path, tiny_data):
     (sound,) = events.Audio("sample-0")
     assert sound.sample_rate == 1000
     assert sound.encoded_audio_string.startswith(b"RIFF")
+    (image,) = events.Images("sample-1")
+    assert (image.height, image.width) == (4, 5)
+    (text,) = events.Tensors("sample-2/text_summary")
+    assert text.tensor_proto.string_val == [b"once upon"]
     names = [name for name, _ in run.model()[0].named_parameters()]
     assert set(tags["histograms"]) == {f"{sort}/{name}" for name in names for sort in ("weight", "gradient")}
     (stats,) = lines(run, "stats")
