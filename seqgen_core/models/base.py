@@ -140,7 +140,11 @@ class CausalModel(nn.Module, ABC):
                 shared = type(module)
                 module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))
             for name in names:
+                value = getattr(module, name).detach()
                 parametrize.remove_parametrizations(module, name)
+                trained = getattr(module, name).requires_grad  # a parameter only where gradients were on
+                delattr(module, name)
+                setattr(module, name, nn.Parameter(value, requires_grad=trained))
         return self
 
     def _check(self, tokens: Tensor, condition: Condition) -> None:

@@ -27,7 +27,7 @@ def kept(x: Tensor, past: Tensor) -> Tensor:
     """What to keep after inputs x (..., T): as many of the newest as past (..., P) holds."""
     size = past.shape[-1]
     if x.shape[-1] >= size:
-        return x[..., x.shape[-1] - size :].clone()  # a view would hold on to all of x
+        return x[..., x.shape[-1] - size :].to(past.dtype, copy=True)  # a view would hold on to all of x
     return torch.cat([past[..., x.shape[-1] :], x], dim=-1)
 
 
