@@ -12,7 +12,7 @@ import pytest
 from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.runs import RunFolder
-from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.settings.codec import AudioCodecSettings, PixelsCodecSettings
 from seqgen_core.settings.features import MelSettings
 from seqgen_core.settings.model import (
     PixelcnnSettings,
@@ -73,6 +73,19 @@ def make_data(
                     given=given,
                     frames=np.random.default_rng(number).normal(size=(1 + size // 10, bands)) if bands else None,
                 )
+        writer.finish(label_names=[f"class {label}" for label in range(labels)])
+    return PreparedData.open(path)
+
+
+def make_images(path: Path, *, channels: int = 1, labels: int = 0) -> PreparedData:
+    """Prepared images of 3 × 2 with 4 levels, brighter from the top downwards: seven for training, two, two."""
+    codec = PixelsCodecSettings(height=3, width=2, channels=channels, levels=4)
+    with PreparedWriter(path, codec) as writer:
+        for number, split in enumerate(("train",) * 7 + ("valid",) * 2 + ("test",) * 2):
+            noise = np.random.default_rng(number).integers(0, 2, (3, 2 * channels))
+            intensities = (np.arange(3)[:, None] + noise).ravel()
+            label = number % labels if labels else None
+            writer.add(np.concatenate([[0], intensities]), origin=f"{split} {number}", split=split, label=label)
         writer.finish(label_names=[f"class {label}" for label in range(labels)])
     return PreparedData.open(path)
 

@@ -1,16 +1,18 @@
 """One training step: bits of the scored tokens alone, gradients clipped, and no step on what is no number."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_MODELS
+from tiny import STREAM_MODELS, TINY_MODELS
 
 from seqgen_core import models
 from seqgen_core.data.windows import Batch
-from seqgen_core.settings.tokens import CategoricalTokens
-from seqgen_core.training.objective import batch_bits, gradient_step
+from seqgen_core.models.condition import NO_CONDITION
+from seqgen_core.settings.tokens import BinaryTokens, CategoricalTokens
+from seqgen_core.training.objective import batch_bits, batch_condition, gradient_step
 
 CPU = torch.device("cpu")
 
@@ -76,3 +78,77 @@ def test_bf16_is_close_to_fp32(model):
     rough = batch_bits(model, batch(), CPU, "bf16")[0].item()
     assert rough != exact
     assert rough == pytest.approx(exact, rel=0.02)
+
+
+def carried_batch(tokens, first, length, fresh):
+    """Every row's tokens first to first + length − 1, which predict those after them."""
+    targets = tokens[:, first + 1 : first + length + 1]
+    return Batch(tokens[:, first : first + length], targets, np.ones(targets.shape, bool), None, None, np.array(fresh))
+
+
+@pytest.mark.parametrize("kind", STREAM_MODELS)
+def test_windows_that_go_on_score_as_one_stream(kind):
+    """Row 0 goes on from the window before, row 1 begins anew: as if each had been heard from its own start."""
+    torch.manual_seed(0)
+    model = models.build(TINY_MODELS[kind], CategoricalTokens(values=8)).eval()
+    tokens = np.random.default_rng(0).integers(0, 8, (2, 25))
+    assert 8 % model.period == 0
+    _, state = batch_bits(model, carried_batch(tokens, 0, 8, [True, True]), CPU, "fp32")
+    bits, after = batch_bits(model, carried_batch(tokens, 8, 16, [False, True]), CPU, "fp32", state)
+    with torch.no_grad():
+        whole = model.head.bits(model(torch.from_numpy(tokens[:, :-1])), torch.from_numpy(tokens[:, 1:]))
+        anew = model.head.bits(model(torch.from_numpy(tokens[1:, 8:-1])), torch.from_numpy(tokens[1:, 9:]))
+    assert bits.item() == pytest.approx(float(torch.cat([whole[0, 8:], anew[0]]).mean()), rel=1e-5)
+    assert state is not None
+    assert after is not None
+    assert not any(part.requires_grad for part in [*state, *after])
+
+
+def test_a_batch_that_stands_alone_hands_nothing_on(model):
+    assert batch_bits(model, batch(), CPU, "fp32")[1] is None
+
+
+def test_what_is_carried_is_not_changed(model):
+    tokens = np.random.default_rng(0).integers(0, 8, (2, 25))
+    _, state = batch_bits(model, carried_batch(tokens, 0, 8, [True, True]), CPU, "fp32")
+    assert state is not None
+    before = [part.clone() for part in state]
+    batch_bits(model, carried_batch(tokens, 8, 8, [True, False]), CPU, "fp32", state)
+    assert all(torch.equal(old, part) for old, part in zip(before, state, strict=True))
+
+
+def test_the_first_batch_of_a_resumed_run_without_a_state_begins_anew(model):
+    tokens = np.random.default_rng(0).integers(0, 8, (2, 25))
+    goes_on, fresh = (carried_batch(tokens, 8, 8, [begins] * 2) for begins in (False, True))
+    assert batch_bits(model, goes_on, CPU, "fp32")[0].item() == batch_bits(model, fresh, CPU, "fp32")[0].item()
+
+
+@pytest.mark.parametrize("what", ["labels", "features"])
+def test_what_the_batch_tells_reaches_the_model(what):
+    torch.manual_seed(0)
+    update = {"classes": 3} if what == "labels" else {"features": 2}
+    model = models.build(TINY_MODELS["wavenet"].model_copy(update=update), CategoricalTokens(values=8))
+    plain = batch()
+    rng = np.random.default_rng(1)
+    told = [rng.integers(0, 3, 2) if what == "labels" else rng.normal(size=(2, 20, 2)).astype(np.float32)] * 2
+    told[1] = told[0] + 1 if what == "features" else (told[0] + 1) % 3
+    values = [batch_bits(model, replace(plain, **{what: one}), CPU, "fp32")[0].item() for one in told]
+    assert values[0] != values[1]
+
+
+def test_a_model_that_asks_for_nothing_is_told_nothing(model):
+    plain = batch()
+    more = replace(plain, labels=np.array([1, 2]), features=np.ones((2, 20, 4), np.float32))
+    assert batch_condition(model, more, CPU) == NO_CONDITION
+    assert batch_bits(model, more, CPU, "fp32")[0].item() == batch_bits(model, plain, CPU, "fp32")[0].item()
+
+
+def test_vectors_count_as_one_token_each():
+    torch.manual_seed(0)
+    model = models.build(TINY_MODELS["wavenet"], BinaryTokens(width=3))
+    rolls = np.random.default_rng(0).integers(0, 2, (2, 11, 3))
+    mask = np.ones((2, 6), bool)
+    mask[0, 4:] = False
+    given = Batch(rolls[:, :-1], rolls[:, -6:], mask, None)
+    each = model.head.bits(model(torch.from_numpy(rolls[:, :-1]))[:, -6:], torch.from_numpy(rolls[:, -6:]))
+    assert batch_bits(model, given, CPU, "fp32")[0].item() == pytest.approx(each.detach()[mask].mean().item(), rel=1e-6)

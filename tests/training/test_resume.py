@@ -10,14 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import STREAM_MODELS, make_data, make_run
+from tiny import STREAM_MODELS, make_data, make_images, make_run
 
 from seqgen_core.errors import SeqgenError
+from seqgen_core.previews import Preview
 from seqgen_core.progress import Silent
-from seqgen_core.runs import RunFolder
+from seqgen_core.runs import Checkpoint, RunFolder
 from seqgen_core.training import loop
 
 TESTS = Path(__file__).resolve().parents[1]
+
+
+def told(path: Path):
+    """Recordings with labels and features."""
+    return make_data(path, labels=2, bands=3)
 
 
 class StopAt(Silent):
@@ -57,23 +63,68 @@ def logged(run: RunFolder) -> list[dict]:
     return [timeless(line) for line in run.metrics()]
 
 
-@pytest.mark.parametrize("ema", [0.9, 0.0])
-@pytest.mark.parametrize("model", STREAM_MODELS)
-def test_stop_and_resume_is_bit_identical(tmp_path, tiny_data, model, ema):
-    settings = {"steps": 14, "ema": ema, "validate_every": 5, "log_every": 4, "schedule": "cosine"}
-    whole = make_run(tmp_path / "whole", tiny_data, model, **settings)
-    loop.train(whole, tiny_data)
-    cut = make_run(tmp_path / "cut", tiny_data, model, **settings)
+CASES = [
+    *(pytest.param(model, make_data, {"ema": 0.9}, id=model) for model in STREAM_MODELS),
+    pytest.param("sequnet", make_data, {"ema": 0.0}, id="no average"),
+    pytest.param("sequnet", make_data, {"carry": True}, id="carried by a convolution with a clock"),
+    pytest.param("wavenet", make_data, {"carry": True, "window": 7}, id="carried, recordings that end in a window"),
+    pytest.param("wavenet", told, {}, id="labels and features"),
+    pytest.param("wavenet", told, {"carry": True}, id="labels and features, carried"),
+    pytest.param("pixelcnn", make_images, {}, id="images"),
+]
+
+
+@pytest.mark.parametrize(("model", "make", "options"), CASES)
+def test_stop_and_resume_is_bit_identical(tmp_path, model, make, options):
+    data = make(tmp_path / "prepared")
+    settings = {"steps": 14, "validate_every": 5, "log_every": 4, "schedule": "cosine", **options}
+    whole = make_run(tmp_path / "whole", data, model, **settings)
+    loop.train(whole, data)
+    cut = make_run(tmp_path / "cut", data, model, **settings)
     # 3: before the first checkpoint; 5: at a validation; 10: at another; 11: between two lines of the log
     for step in (3, 5, 10, 11):
-        report = loop.train(RunFolder.open(cut.path), tiny_data, StopAt(step))
+        report = loop.train(RunFolder.open(cut.path), data, StopAt(step))
         assert (report.status, report.step) == ("interrupted", step)
         assert cut.status["status"] == "interrupted"
-    assert loop.train(RunFolder.open(cut.path), tiny_data).status == "finished"
+    assert loop.train(RunFolder.open(cut.path), data).status == "finished"
     same(whole, cut)
     assert logged(whole) == logged(cut)
     assert {line["step"] for line in whole.metrics() if line["kind"] == "valid"} == {5, 10, 14}
     assert whole.choose("best") == cut.choose("best")
+
+
+def carried_parts(run: RunFolder) -> list[str]:
+    return [name for name in run.load("last").optimizer if name.startswith(loop.CARRIED)]
+
+
+@pytest.mark.parametrize(
+    ("model", "carry", "kept"),
+    [("samplernn", None, True), ("samplernn", False, False), ("sequnet", None, False), ("sequnet", True, True)],
+)
+def test_a_checkpoint_holds_the_state_that_is_carried(tmp_path, tiny_data, model, carry, kept):
+    run = make_run(tmp_path / "run", tiny_data, model, steps=3, carry=carry)
+    loop.train(run, tiny_data)
+    wanted = loop.models.build(run.settings.model, run.settings.tokens).initial_state(3) if kept else []
+    tensors = run.load("last").optimizer
+    assert set(carried_parts(run)) == {f"{loop.CARRIED}{place}" for place in range(len(wanted))}
+    for place, part in enumerate(wanted):
+        held = tensors[f"{loop.CARRIED}{place}"]
+        assert (held.shape, held.dtype) == (part.shape, part.dtype)
+
+
+def test_without_the_carried_state_it_would_not_be_the_same(tmp_path, tiny_data):
+    """So the state is what the next windows go on from, and the comparison can fail."""
+    runs = [make_run(tmp_path / name, tiny_data, "wavenet", steps=6, carry=True) for name in ("kept", "lost")]
+    for run in runs:
+        loop.train(RunFolder.open(run.path), tiny_data, StopAt(3))
+    lost = runs[1].load("last")
+    assert carried_parts(runs[1])
+    tensors = {name: part for name, part in lost.optimizer.items() if not name.startswith(loop.CARRIED)}
+    runs[1].save(Checkpoint(lost.model, lost.ema, tensors, lost.account), best=False, keep=0)
+    for run in runs:
+        loop.train(RunFolder.open(run.path), tiny_data)
+    with pytest.raises(AssertionError, match="model"):
+        same(*runs)
 
 
 def test_prolonging_is_training_longer_at_once(tmp_path, tiny_data):
@@ -141,7 +192,7 @@ def test_drawing_samples_ends_at_once_and_keeps_the_weights(tmp_path, tiny_data)
     def endless(model, step):
         os.kill(os.getpid(), signal.SIGTERM)
         while True:
-            yield "never", model.state_dict()[next(iter(model.state_dict()))].numpy(), 1000
+            yield Preview("never", "sound", model.state_dict()[next(iter(model.state_dict()))].numpy(), 1000)
 
     assert loop.train(run, tiny_data, draw_samples=endless).step == 3
     loop.train(RunFolder.open(run.path), tiny_data)
