@@ -1,4 +1,4 @@
-"""Presets: named settings shipped with the package, one TOML file each, with a [model] and perhaps a [train] table."""
+"""Presets: named settings shipped with the package, one TOML file each: [model], and perhaps [train] and [tokens]."""
 
 import difflib
 import tomllib
@@ -15,7 +15,10 @@ def preset_names() -> list[str]:
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """Tables `model` and perhaps `train` of a preset, and its `description`. Raises UsageError for an unknown name."""
+    """A preset's `description`, its table `model`, perhaps `train`, and `tokens` where it is not for 8-bit sound.
+
+    Raises UsageError for an unknown name.
+    """
     names = preset_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)

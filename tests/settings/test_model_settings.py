@@ -54,7 +54,7 @@ def test_an_even_kernel_is_refused_with_its_odd_neighbours() -> None:
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_is_whole(name: str) -> None:
     preset = load_preset(name)
-    assert set(preset) <= {"description", "model", "train"}
+    assert set(preset) <= {"description", "tokens", "model", "train"}
     assert preset["description"].endswith(".")
     TypeAdapter(ModelSettings).validate_python(preset["model"])
     TrainSettings(**preset.get("train", {}))
