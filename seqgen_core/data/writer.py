@@ -179,8 +179,8 @@ class _Histogram:
 
     def count(self, tokens: NDArray[np.integer]) -> None:
         """Add a block of tokens (T, *shape)."""
-        flat = tokens.reshape(len(tokens), -1).astype(np.int64)  # (T, places)
         places, values = self._counts.shape
+        flat = tokens.reshape(-1, places).astype(np.int64)  # (T, places)
         shifted = flat + np.arange(places) * values
         self._counts += np.bincount(shifted.ravel(), minlength=places * values).reshape(places, values)
 
