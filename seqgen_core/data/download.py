@@ -16,20 +16,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from seqgen_core.data.catalog import find_dataset
 from seqgen_core.data.fetching.hosts import Hosts
 from seqgen_core.data.fetching.lists import Entry
 from seqgen_core.data.fetching.locks import lock
 from seqgen_core.data.fetching.reasons import ItemError, Reason, explain
-from seqgen_core.data.fetching.sources import Account, Source, is_present, key_of
+from seqgen_core.data.fetching.sources import WORK, Account, Source, is_present, key_of
 from seqgen_core.data.fetching.wanted import Item, gather, merge
+from seqgen_core.errors import UsageError
 from seqgen_core.files import fsync_directory
 from seqgen_core.progress import Progress, Silent
 from seqgen_core.settings.download import DownloadSettings
 
 if TYPE_CHECKING:
+    from seqgen_core.data.datasets.obtain import Obtained
     from seqgen_core.data.fetching.fetch import Fetched, Fetcher
 
-WORK = ".partial"
 DEEPEST_LIST = 3  # lists within lists, such as a channel of playlists
 TICK = 0.2  # seconds between two looks at what the jobs have done
 PARTING = 3.0  # seconds that jobs get to end after Ctrl-C
@@ -51,6 +53,10 @@ class DownloadReport:
 
     out: Path
     outcomes: list[Outcome]
+    dataset: "Obtained | None" = None
+    """The data set of files that was asked for, if any."""
+    next_command: str = ""
+    """How to go on with the data set that was asked for, if any."""
 
     def count(self, status: str) -> int:
         """How many items ended so: "fetched", "skipped" or "failed"."""
@@ -58,17 +64,23 @@ class DownloadReport:
 
     @property
     def is_success(self) -> bool:
-        """Whether there is anything to work with: at least one item fetched now or before."""
-        return self.count("fetched") + self.count("skipped") > 0
+        """Whether there is anything to work with: a data set, or at least one item, fetched now or before."""
+        return self.dataset is not None or self.count("fetched") + self.count("skipped") > 0
 
 
 def download(settings: DownloadSettings, progress: Progress | None = None) -> DownloadReport:
     """Fetch all that the settings name and that is not there yet.
 
-    Raises UsageError where nothing is asked for or a list cannot be read, SeqgenError or OSError where the folder
-    cannot be written. Ctrl-C passes on as KeyboardInterrupt, with the account in order.
+    Raises UsageError where nothing is asked for or a list cannot be read, SeqgenError where a data set cannot be had,
+    SeqgenError or OSError where the folder cannot be written. Ctrl-C passes on as KeyboardInterrupt, with the account
+    in order.
     """
     progress = progress or Silent()
+    dataset = _obtain(settings, progress)
+    if dataset is not None:
+        settings = settings.model_copy(update={"dataset": None, "mirror": None})
+        if not (settings.urls or settings.lists or settings.test_lists):
+            return DownloadReport(settings.out, [], dataset, dataset.dataset.next_command(dataset.folder))
     items = gather(settings, progress)
     settings.out.mkdir(parents=True, exist_ok=True)
     account = Account(settings.out)
@@ -80,7 +92,25 @@ def download(settings: DownloadSettings, progress: Progress | None = None) -> Do
         with contextlib.suppress(OSError):
             (settings.out / WORK).rmdir()
     _warn_about_leaks(settings.out, account, progress)
-    return DownloadReport(settings.out, [outcome for outcome in outcomes if outcome.status != "listed"])
+    next_command = find_dataset(settings.dataset).next_command(settings.out) if settings.dataset is not None else ""
+    return DownloadReport(settings.out, [o for o in outcomes if o.status != "listed"], dataset, next_command)
+
+
+def _obtain(settings: DownloadSettings, progress: Progress) -> "Obtained | None":
+    """The named data set, where it is one of files, or is to come from a mirror."""
+    if settings.dataset is None:
+        if settings.mirror is not None:
+            raise UsageError(
+                f"There is a mirror, {settings.mirror}, but no data set to take from it.",
+                hint="Name one with --dataset NAME, or leave --mirror out.",
+            )
+        return None
+    dataset = find_dataset(settings.dataset)
+    if not dataset.files and settings.mirror is None:
+        return None  # a list of recordings
+    from seqgen_core.data.datasets.obtain import obtain
+
+    return obtain(dataset, settings, progress)
 
 
 class _Run:

@@ -18,9 +18,11 @@ class DownloadSettings(Settings):
     test_lists: tuple[Path, ...] = ()
     """Lists whose recordings are for the test only; with them, those of `lists` are for training only."""
     dataset: str | None = None
-    """A data set by name, with its own train and test lists: see `seqgen download --list-datasets`."""
+    """A data set by name: see `seqgen download --list-datasets`."""
+    mirror: str | None = Field(None, min_length=1)
+    """Where to take the data set's files from instead: a folder, or an address below which they lie by their names."""
     out: Path = Path("data/raw")
-    """Folder for the files and their account, sources.jsonl."""
+    """Folder for the files and their account, sources.jsonl; data sets of files get a folder each in it."""
     jobs: int = Field(4, ge=1, le=64)
     """Files fetched at a time."""
     retries: int = Field(4, ge=0, le=100)
@@ -36,7 +38,7 @@ class DownloadSettings(Settings):
     max_items: int | None = Field(None, ge=1)
     """Items taken at most from each playlist, feed or channel; unset takes all."""
     max_megabytes: float = Field(2000.0, gt=0)
-    """Size above which a file is refused."""
+    """Size above which a file is refused; the files of data sets may have what the catalogue says of them."""
     format: str = Field("bestaudio[ext=m4a]/bestaudio/best", min_length=1)
     """Format choice in the language of yt-dlp, for sites that offer several."""
     cookies: Path | None = None

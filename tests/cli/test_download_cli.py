@@ -128,7 +128,7 @@ def test_list_datasets(site: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--dataset", "piano"], "There is no data set 'piano'."),
+        (["--dataset", "piano"], "There is no data set 'piano' (did you mean 'piano-midi'?)."),
         (["--list", "none.txt"], "The list none.txt cannot be read: No such file or directory."),
         (["http://x/a", "format=bestvideo+bestaudio"], "several streams"),
         (["http://x/a", "jobs=0"], "jobs"),

@@ -16,7 +16,8 @@ from typing import Any
 
 from yt_dlp import YoutubeDL
 from yt_dlp.networking import Request, Response
-from yt_dlp.networking.exceptions import HTTPError
+from yt_dlp.networking.exceptions import HTTPError, RequestError
+from yt_dlp.utils import DownloadError
 
 from seqgen_core.data.fetching.reasons import ItemError, Reason
 from seqgen_core.errors import UsageError
@@ -99,6 +100,7 @@ class Session(YoutubeDL):
         self._folder = folder
         self._fetching = False
         self._open: list[Response] = []
+        self._fault: Exception | None = None  # of the last request, which yt-dlp's own error does not tell
         super().__init__(_options(settings, cookies, self.messages, on_progress))  # type: ignore[arg-type]
 
     def prepare_filename(self, *args: Any, **kwargs: Any) -> str:
@@ -107,8 +109,11 @@ class Session(YoutubeDL):
     def dl(self, name: str, info: dict[str, Any], subtitle: bool = False, test: bool = False) -> Any:
         self._hang_up()  # the look at a file leaves its whole body on the way
         self._fetching = info.get("protocol") in ("http", "https")  # not a stream of pieces
+        self._fault = None
         try:
             return super().dl(name, info, subtitle, test)
+        except DownloadError as error:
+            raise error from (error.__cause__ or self._fault)
         finally:
             self._fetching = False
 
@@ -121,10 +126,13 @@ class Session(YoutubeDL):
             self._open.pop().close()
 
     def _ask(self, req: Any) -> Response:
+        self._fault = None
         try:
             response = super().urlopen(req)
-        except HTTPError as error:
-            self._open.append(error.response)
+        except RequestError as error:
+            self._fault = error
+            if isinstance(error, HTTPError):
+                self._open.append(error.response)
             raise
         self._open.append(response)
         return response

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -22,7 +23,10 @@ LOCK = ".sources.lock"
 PATIENCE = 60.0  # seconds for another process to finish one line
 BLOCK = 1 << 20  # bytes
 
-Split = Literal["train", "test"]
+WORK = ".partial"
+"""Folder in that of a download where what is not complete lies."""
+
+Split = Literal["train", "valid", "test"]
 
 
 def key_of(url: str) -> str:
@@ -66,6 +70,11 @@ def read_sources(folder: Path) -> dict[str, Source]:
     Raises SeqgenError for a line that is no account of an address, OSError where the file cannot be read.
     """
     return dict(Account(folder).read())
+
+
+def write_sources(folder: Path, sources: Iterable[Source]) -> None:
+    """Write the account of a folder anew, one line an address. Raises OSError."""
+    write_bytes_atomically(folder / ACCOUNT, b"".join(map(_line, sources)))
 
 
 def sha256_of(path: Path) -> str:
@@ -131,7 +140,7 @@ class Account:
         with lock(self._lock, PATIENCE) as held:
             self._demand(held)
             if sources := dict(self.read()):
-                write_bytes_atomically(self._path, b"".join(map(_line, sources.values())))
+                write_sources(self._path.parent, sources.values())
 
     def _take(self, lines: bytes) -> None:
         for line in lines.split(b"\n"):

@@ -1,0 +1,1 @@
+"""Named data sets that are published as files: finding, fetching, unpacking and checking them."""
