@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, ValidationError
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.settings.base import Settings
-from seqgen_core.settings.codec import CodecSettings
+from seqgen_core.settings.codec import AudioCodecSettings, CodecSettings
 from seqgen_core.settings.features import MelSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
 from seqgen_core.settings.tokens import TokenSpec
@@ -177,8 +177,16 @@ class PreparedData:
 
     def content_hash(self) -> str:
         """Sixteen hexadecimal digits over codec and items: equal where training would read the very same tokens."""
-        items = [(item.split, item.sha256, item.length, item.label, item.given) for item in self.manifest.items]
-        return stable_key(self.manifest.codec.model_dump_json(), str(self.manifest.features), json.dumps(items))
+        codec, features = self.manifest.codec, self.manifest.features
+        # What version 0.1 did not know is left out where it says nothing, so that its runs still know their data.
+        items = [
+            (item.split, item.sha256, item.length, item.label, *([item.given] if item.given > 1 else []))
+            for item in self.manifest.items
+        ]
+        layout = codec.model_dump_json()
+        if isinstance(codec, AudioCodecSettings):
+            layout = f'{{"kind":"audio","rate":{codec.rate},"companding":"{codec.kind}","levels":{codec.levels}}}'
+        return stable_key(layout, json.dumps(items), *([features.model_dump_json()] if features else []))
 
     def verify(self) -> None:
         """Compare every item's tokens with its sha256. Raises SeqgenError that names the first that differs."""

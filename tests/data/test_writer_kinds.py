@@ -1,6 +1,5 @@
-"""Prepared data of every sort of token: vectors, images, what is given, features; and data of version 0.1."""
+"""Prepared data of every sort of token: vectors, images, what is given, features."""
 
-import json
 import math
 import pickle
 
@@ -110,9 +109,12 @@ def test_the_hash_tells_what_training_would_read(tmp_path):
         write_rolls(tmp_path / "e", ROLL, ROLL),
     ]
     assert len({data.content_hash() for data in [same, *others]}) == 4
-    hop = MEL.model_copy(update={"hop": 20})
-    told = [write_told(tmp_path / "f"), write_told(tmp_path / "g", features=hop), write_told(tmp_path / "h", ((0, 0),))]
-    assert len({data.content_hash() for data in told}) == 3
+    told = [
+        write_told(tmp_path / "f"),
+        *(write_told(tmp_path / name, features=MEL.model_copy(update={name: 30})) for name in ("hop", "window")),
+        write_told(tmp_path / "h", ((0, 0),), features=None),
+    ]
+    assert len({data.content_hash() for data in told}) == 4
 
 
 def test_features_come_back_at_the_rate_of_the_tokens(tmp_path):
@@ -178,61 +180,6 @@ def test_a_new_build_removes_the_old_features_and_what_a_kill_left(tmp_path):
     assert {file.name for file in tmp_path.glob("features-*")} == {data.manifest.features_file}
     write_rolls(tmp_path, ROLL)
     assert not list(tmp_path.glob("features-*"))
-
-
-OLD_MANIFEST = {
-    "version": 1,
-    "codec": {"kind": "audio", "rate": 8000, "companding": "a-law", "levels": 16},
-    "tokens": {"kind": "categorical", "values": 16, "ordered": True},
-    "label_names": [],
-    "items": [
-        {
-            "key": "38b8a5ed43a4fa3f",
-            "origin": "data/raw/a.wav",
-            "split": "train",
-            "shard": "tokens-0a1b2c3d-00000.bin",
-            "offset": 0,
-            "length": 4,
-            "sha256": "054edec1d0211f624fed0cbca9d4f9400b0e491c43742af2c5b0abebf0c990d8",
-            "label": None,
-        }
-    ],
-    "rejected": [],
-    "warnings": [],
-    "order0_bits": 2.0,
-    "gain": 1.0,
-    "silence_dropped_seconds": 0.0,
-    "fingerprint": "0123456789abcdef",
-    "settings": {
-        "inputs": ["data/raw"],
-        "out": "data/prepared",
-        "rate": 8000,
-        "companding": "a-law",
-        "levels": 16,
-        "trim_silence": None,
-        "longest_silence": 1.0,
-        "minimum_seconds": 0.1,
-        "chunk_seconds": None,
-        "normalise": "none",
-        "valid_share": 0.05,
-        "test_share": 0.05,
-        "seed": 0,
-        "labels": "none",
-        "jobs": 0,
-    },
-}
-"""As version 0.1 wrote it: the codec is "audio", its curve stands beside it, and settings name it `companding`."""
-
-
-def test_data_of_version_0_1_are_read(tmp_path):
-    (tmp_path / "manifest.json").write_text(json.dumps(OLD_MANIFEST))
-    (tmp_path / "tokens-0a1b2c3d-00000.bin").write_bytes(bytes([0, 1, 2, 3]))
-    data = PreparedData.open(tmp_path)
-    assert data.manifest.codec == AudioCodecSettings(kind="a-law", rate=8000, levels=16)
-    assert data.manifest.tokens == data.manifest.codec.tokens
-    assert data.manifest.settings.codec == "a-law"
-    assert data.stream(data.items("train")[0]).tokens.tolist() == [0, 1, 2, 3]
-    data.verify()
 
 
 def test_order0_is_of_what_is_predicted(tmp_path):
