@@ -117,6 +117,8 @@ class Unpacker:
                     continue
                 if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
                     raise _refused(file.name, f"{member.filename!r} is no plain file")
+                if member.flag_bits & 1:
+                    raise _refused(file.name, "it is locked by a password")
                 with archive.open(member) as stream:
                     self._write(stream, placed, file, f"{file.origin}#{inner}", packed=True)
 
@@ -209,7 +211,7 @@ def _told_plainly(archive: str) -> Generator[None]:
     except _DAMAGE as problem:
         raise _damaged(archive, problem) from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise _refused(archive, "it has a file and a folder of one name") from None
+        raise _refused(archive, "it has two files, or a file and a folder, of one name") from None
     except OSError as problem:
         if problem.errno is not None:
             raise
