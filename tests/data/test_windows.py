@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 from tiny import make_data
 
+from seqgen_core.data.store import PreparedData
 from seqgen_core.data.windows import Windows
+from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.errors import SeqgenError
+from seqgen_core.settings.codec import NotesCodecSettings
 
 BASE = 100
 """Recording r holds the tokens r·BASE, r·BASE + 1, … so that a token says where it is from."""
 
 
-def make(tmp_path, monkeypatch, lengths, **options):
+def make(tmp_path, monkeypatch, lengths, data_options=None, **options):
     import tiny
 
     started = iter(range(len(lengths)))
     monkeypatch.setattr(tiny, "melody", lambda length, levels, seed: np.arange(length) + next(started) * BASE)
-    data = make_data(tmp_path / "prepared", levels=1000, lengths={"train": lengths})
+    data = make_data(tmp_path / "prepared", levels=1000, lengths={"train": lengths}, **(data_options or {}))
     settings = {"window": 7, "context": 5, "batch_size": 3, "seed": 1, **options}
     return Windows(data, data.items("train"), **settings)
 
@@ -114,3 +117,88 @@ def test_labels_are_those_of_the_recordings(tmp_path):
 
 def test_without_labels_there_are_none(tmp_path, monkeypatch):
     assert make(tmp_path, monkeypatch, (30,)).batch(0).labels is None
+
+
+@pytest.mark.parametrize("context", [0, 5, 40])
+@pytest.mark.parametrize("given", [2, 6, 13, 30, 60])
+def test_what_is_given_is_heard_and_never_scored(tmp_path, monkeypatch, given, context):
+    lengths = (61, 90, 20, 31, 6)
+    windows = make(tmp_path, monkeypatch, lengths, data_options={"given": given}, context=context)
+    scored = set()
+    for batch in epochs(windows, 60):
+        assert batch.mask.any(axis=1).all()  # no window is drawn of which nothing is scored
+        places = batch.targets[batch.mask]
+        assert (places % BASE >= given).all()
+        scored |= set(places.tolist())
+    assert scored == {r * BASE + place for r, length in enumerate(lengths) for place in range(given, length)}
+
+
+@pytest.mark.parametrize("context", [0, 3, 90])
+def test_an_answer_that_fits_into_a_window_is_scored_whole_in_every_epoch(tmp_path, monkeypatch, context):
+    windows = make(tmp_path, monkeypatch, (90, 80), data_options={"given": 75}, window=15, context=context)
+    expected = sorted(r * BASE + place for r, length in enumerate((90, 80)) for place in range(75, length))
+    for epoch in range(3):
+        steps = range(epoch * windows.steps_per_epoch, (epoch + 1) * windows.steps_per_epoch)
+        batches = [windows.batch(step) for step in steps]
+        assert sorted(int(token) for batch in batches for token in batch.targets[batch.mask]) == expected
+
+
+def test_a_recording_of_which_all_is_given_is_left_out(tmp_path, monkeypatch):
+    windows = make(tmp_path, monkeypatch, (20, 30), data_options={"given": 20})
+    assert {int(token) // BASE for batch in epochs(windows, 5) for token in batch.targets[batch.mask]} == {1}
+    with pytest.raises(SeqgenError, match="no recording to train on"):
+        make(tmp_path / "all", monkeypatch, (20, 30), data_options={"given": 30})
+
+
+@pytest.mark.parametrize("context", [0, 6])
+def test_features_tell_of_the_token_after_each_input(tmp_path, monkeypatch, context):
+    data_options = {"bands": 2}
+    windows = make(tmp_path, monkeypatch, (60, 33, 12, 2), data_options=data_options, context=context)
+    told = [windows.data.stream(item).features for item in windows.items]
+    for batch in epochs(windows, 3):
+        assert batch.features is not None
+        assert batch.features.dtype == np.float32
+        given = batch.inputs.shape[1] - batch.targets.shape[1]
+        assert batch.features.shape == (*batch.inputs.shape, 2)
+        for row, mask in enumerate(batch.mask):
+            length = given + int(mask.sum())
+            recording, first = divmod(int(batch.inputs[row, 0]), BASE)
+            expected = told[recording][np.arange(first + 1, first + 1 + length)]
+            assert np.array_equal(batch.features[row, :length], expected)
+            assert not batch.features[row, length:].any()
+
+
+def test_without_features_there_are_none(tmp_path, monkeypatch):
+    batch = make(tmp_path, monkeypatch, (30,)).batch(0)
+    assert batch.features is None
+    assert batch.fresh is None
+
+
+def test_vectors_come_in_windows_too(tmp_path):
+    rolls = [np.random.default_rng(length).integers(0, 2, (length, 3)) for length in (40, 9)]
+    with PreparedWriter(tmp_path, NotesCodecSettings(keys=3)) as writer:
+        for number, roll in enumerate(rolls):
+            writer.add(roll, origin=str(number), split="train")
+        writer.finish()
+    data = PreparedData.open(tmp_path)
+    windows = Windows(data, data.items("train"), window=7, context=4, batch_size=2, seed=0)
+    seen = set()
+    for batch in epochs(windows, 40):
+        context = batch.inputs.shape[1] - batch.targets.shape[1]
+        assert batch.targets.shape == (*batch.mask.shape, 3)
+        for row, mask in enumerate(batch.mask):
+            length = context + int(mask.sum())
+            heard, scored = batch.inputs[row, :length], batch.targets[row, mask]
+            whole = np.concatenate([heard[: context + 1], scored])
+            assert np.array_equal(whole[:-1], heard)
+            places = [
+                (number, start)
+                for number, roll in enumerate(rolls)
+                for start in range(len(roll) - length)
+                if np.array_equal(roll[start : start + len(whole)], whole)
+            ]
+            assert places
+            seen |= {
+                (number, start + context + 1 + step) for number, start in places for step in range(int(mask.sum()))
+            }
+    assert {(0, place) for place in range(1, 40)} | {(1, place) for place in range(1, 9)} <= seen
