@@ -13,23 +13,32 @@ from seqgen_core import models
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.errors import UsageError
 from seqgen_core.generation import clips, render, stream
-from seqgen_core.generation.clips import Stream
+from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.generation.sampling import ClipUniforms
-from seqgen_core.generation.stream import Filters, draw_tokens, stepping_error
-from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.generation.starts import Prime, draw_primes, from_nothing
+from seqgen_core.generation.stream import Filters, draw_tokens, prime_state, stepping_error
+from seqgen_core.models.condition import Condition
+from seqgen_core.models.tokens import random_tokens
+from seqgen_core.settings.codec import AudioCodecSettings, NotesCodecSettings, PixelsCodecSettings
+from seqgen_core.streams import Stream, Upsampled
 
-CODEC = AudioCodec(AudioCodecSettings(rate=1000, levels=16))
+SOUND = AudioCodecSettings(rate=1000, levels=16)
+CODEC = AudioCodec(SOUND)
 
 
-def build(kind, classes=0):
+def build(kind, codec=SOUND, **update):
     torch.manual_seed(1)
-    settings = TINY_MODELS[kind]
-    if classes:
-        settings = settings.model_copy(update={"classes": classes})
-    model = models.build(settings, CODEC.tokens).eval()
+    model = models.build(TINY_MODELS[kind].model_copy(update=update), codec.tokens).eval()
+    steps = 40 if model.longest is None else model.longest
+    tokens = random_tokens(codec.tokens, 1, steps, torch.Generator().manual_seed(0))
+    told = Condition(
+        torch.tensor([0]) if model.classes else None,
+        torch.randn(1, steps, model.features) if model.features else None,
+    )
     with torch.no_grad():  # fresh weights predict next to nothing: make them say something
-        for parameter in model.parameters():
-            parameter.mul_(3)
+        while model(tokens, told).std() < 2:
+            for parameter in model.parameters():
+                parameter.mul_(1.1)
     return model
 
 
@@ -38,14 +47,14 @@ def model(request):
     return build(request.param)
 
 
-def draw(model, primes=None, **options):
-    settings = {"count": 5, "length": 20, "batch_size": 8, "seed": 7, **options}
-    return list(clips.draw_clips(model, CODEC.silence, primes, **settings))
+def draw(model, primes=None, count=5, codec=SOUND, **options):
+    settings = {"length": 20, "batch_size": 8, "seed": 7, **options}
+    return list(clips.draw_clips(model, primes or from_nothing(codec, count), **settings))
 
 
 def some_primes(count, length=25):
     rng = np.random.default_rng(0)
-    return clips.draw_primes(
+    return draw_primes(
         [Stream("a", rng.integers(0, 16, 90)), Stream("b", rng.integers(0, 16, 40), 1)], length, count, seed=3
     )
 
@@ -56,6 +65,7 @@ def test_a_clip_depends_on_seed_and_number_alone(model, primed):
     assert [clip.number for clip in reference] == [0, 1, 2, 3, 4]
     for options in ({"batch_size": 1}, {"batch_size": 2}, {"count": 3}, {"count": 3, "batch_size": 2}):
         again = draw(model, some_primes(options.get("count", 5)) if primed else None, **options)
+        assert len(again) == options.get("count", 5)
         for clip in again:
             assert np.array_equal(clip.tokens, reference[clip.number].tokens)
             assert clip.bits_per_token == pytest.approx(reference[clip.number].bits_per_token, rel=1e-5)
@@ -92,7 +102,8 @@ def test_the_block_of_uniforms_changes_nothing(model, monkeypatch):
 @pytest.mark.parametrize("filters", [Filters(), Filters(temperature=0.5, top_k=4)])
 def test_likelihood_is_that_of_a_plain_forward_unfiltered(model, primed, filters):
     for clip in draw(model, some_primes(3) if primed else None, count=3, filters=filters):
-        heard = clip.prime.tokens if clip.prime is not None else np.array([CODEC.silence])
+        heard = clip.prime.tokens
+        assert primed or heard.tolist() == [CODEC.silence]
         whole = torch.from_numpy(np.concatenate([heard, clip.tokens]))[None]
         with torch.no_grad():
             shares = model(whole)[0].double().softmax(dim=-1)
@@ -115,6 +126,10 @@ def test_top_one_is_temperature_zero(model):
     assert np.array_equal(draw(model, count=1, filters=Filters(top_k=1))[0].tokens, cold.tokens)
 
 
+def some_streams(count):
+    return [Stream("", tokens) for tokens in np.random.default_rng(0).integers(0, 16, (count, 60))]
+
+
 def test_labels_condition_the_clips():
     model = build("wavenet", classes=2)
     first, second = (draw(model, count=1, label=label)[0] for label in (0, 1))
@@ -122,101 +137,116 @@ def test_labels_condition_the_clips():
 
 
 def test_stepping_is_the_forward(model):
-    tokens = np.random.default_rng(0).integers(0, 16, (2, 60))
-    assert stepping_error(model, tokens, 40) < 1e-4
+    assert stepping_error(model, some_streams(2), 40) < 1e-4
 
 
 def test_a_fault_in_stepping_is_found(model, monkeypatch):
-    tokens = np.random.default_rng(0).integers(0, 16, (1, 60))
     advance = type(model).advance
 
-    def forgetful(self, given, state, condition=None):
+    def forgetful(self, given, state, condition):
         outputs, after = advance(self, given, state, condition)
         return outputs, [torch.zeros_like(part) if part.is_floating_point() else part for part in after]
 
     monkeypatch.setattr(type(model), "advance", forgetful)
-    assert stepping_error(model, tokens, 40) > 1e-2
+    assert stepping_error(model, some_streams(1), 40) > 1e-2
+
+
+def test_stepping_is_the_forward_with_features_too():
+    model = build("wavenet", features=2)
+    frames = np.random.default_rng(0).normal(size=(7, 2))
+    told = [Stream("", one.tokens, features=Upsampled(frames, 10, 60)) for one in some_streams(1)]
+    assert stepping_error(model, told, 40) < 1e-4
 
 
 def test_each_step_is_for_all_clips(model):
-    heard = np.zeros((3, 4), np.int64)
+    heard = [Prime("", np.zeros(4, np.int64))] * 3
     steps = list(draw_tokens(model, heard, 6, ClipUniforms(0, range(3)), Filters()))
     assert len(steps) == 6
     assert all(step.tokens.shape == step.bits.shape == (3,) for step in steps)
     assert all(step.bits.dtype == np.float64 for step in steps)
 
 
-def test_primes_are_the_excerpts_that_they_say():
-    rng = np.random.default_rng(0)
-    streams = {"a": rng.integers(0, 16, 90), "b": rng.integers(0, 16, 40), "short": rng.integers(0, 16, 5)}
-    primes = clips.draw_primes([Stream(name, tokens) for name, tokens in streams.items()], 30, 1000, seed=1)
-    for prime in primes:
-        assert np.array_equal(prime.tokens, streams[prime.origin][prime.start : prime.start + 30])
-    assert {prime.origin for prime in primes} == {"a", "b"}
-    starts = {prime.start for prime in primes if prime.origin == "b"}
-    assert {0, 10} <= starts <= set(range(11))  # every place can come, first and last too
-    share = np.mean([prime.origin == "b" for prime in primes])
-    assert share == pytest.approx(11 / (61 + 11), abs=0.04)
-
-
-def test_primes_depend_on_seed_and_number_alone():
-    many, few = some_primes(6), some_primes(2)
-    assert [(p.origin, p.start) for p in many[:2]] == [(p.origin, p.start) for p in few]
-
-
-def test_short_recordings_are_continued_from_excerpts_of_the_median_length():
-    streams = [
-        Stream("a", np.arange(3)),
-        Stream("b", np.arange(8)),
-        Stream("none", np.arange(0)),
-        Stream("c", np.arange(6)),
-    ]
-    primes = clips.draw_primes(streams, 100, 50, seed=0)
-    assert {len(prime.tokens) for prime in primes} == {6}
-    assert {(prime.origin, prime.start) for prime in primes} == {("b", 0), ("b", 1), ("b", 2), ("c", 0)}
-    (alone,) = clips.draw_primes([Stream("a", np.arange(3))], 100, 1, seed=0)
-    assert (alone.start, len(alone.tokens)) == (0, 3)
-
-
-@pytest.mark.parametrize("streams", [[], [Stream("empty", np.arange(0))]])
-def test_nothing_to_continue(streams):
-    with pytest.raises(UsageError, match="no recording to continue"):
-        clips.draw_primes(streams, 10, 1, seed=0)
-
-
 def test_each_prime_brings_its_own_label():
     model = build("wavenet", classes=2)
-    primes = [clips.Prime(np.array([1, 2]), "a", label=0), clips.Prime(np.array([1, 2]), "b", label=1)]
-    assert clips.condition_of(model, primes, None, 2).tolist() == [0, 1]
-    assert clips.condition_of(model, primes, 1, 2).tolist() == [1, 1]
+    primes = [Prime("a", np.array([1, 2]), 0), Prime("b", np.array([1, 2]), 1)]
+    assert [prime.label for prime in clips.conditioned(model, primes, None)] == [0, 1]
+    assert [prime.label for prime in clips.conditioned(model, primes, 1)] == [1, 1]
+    own, one = draw(model, primes), draw(model, primes, label=1)
+    alone = draw(model, [primes[1]] * 2)
+    assert [clip.prime.label for clip in own] == [0, 1]
+    assert np.array_equal(own[1].tokens, alone[1].tokens)
+    assert np.array_equal(one[0].tokens, alone[0].tokens)
+    assert not np.array_equal(own[0].tokens, alone[0].tokens)
     with pytest.raises(UsageError, match="none is known"):
-        clips.condition_of(model, [clips.Prime(np.array([1]), "c")], None, 1)
-    assert clips.condition_of(build("wavenet"), primes, None, 2) is None
+        draw(model, [Prime("c", np.array([1]))])
+    assert len(draw(build("wavenet"), primes)) == 2  # a model without classes hears of none
 
 
-def test_length_of_a_prime(model):
-    assert clips.prime_length(model, CODEC, 0.05) == 50
-    assert clips.prime_length(model, CODEC, 1e-9) == 1
-    assert clips.prime_length(model, CODEC, None) == 2000
-    model.receptive_field = 2500
-    assert clips.prime_length(model, CODEC, None) == 2500
-    model.receptive_field = None
-    assert clips.prime_length(model, CODEC, None) == 2000
+def test_features_tell_of_the_token_that_is_drawn():
+    model = build("wavenet", features=2)
+    frames = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    told = Upsampled(frames, 10, 41)
+    (clip,) = draw(model, from_nothing(SOUND, 1, features=told))
+    whole = np.concatenate([clip.prime.tokens, clip.tokens])
+    rows = torch.from_numpy(told[np.arange(1, len(whole))])[None]
+    with torch.no_grad():
+        shares = model(torch.from_numpy(whole[None, :-1]), Condition(features=rows))[0].double().softmax(dim=-1)
+    bits = [-math.log2(shares[place, token]) for place, token in enumerate(clip.tokens)]
+    assert clip.bits_per_token == pytest.approx(np.mean(bits), rel=1e-4)
+    with pytest.raises(UsageError, match="trained with features, and none are known"):
+        draw(model, count=1)
 
 
-def test_a_person_s_recording_is_continued_from_its_end(tmp_path):
-    waveform = np.linspace(-1, 1, 100, dtype=np.float32)
-    prime = clips.prime_from_waveform(waveform, CODEC, tmp_path / "x.wav", 30)
-    assert np.array_equal(prime.tokens, CODEC.encode(waveform)[-30:])
-    assert (prime.start, prime.origin) == (70, str(tmp_path / "x.wav"))
-    assert len(clips.prime_from_waveform(waveform, CODEC, tmp_path / "x.wav", 999).tokens) == 100
-    with pytest.raises(UsageError, match="holds no sound"):
-        clips.prime_from_waveform(waveform[:0], CODEC, tmp_path / "x.wav", 30)
+def test_the_features_of_an_excerpt_go_on_where_it_ends():
+    model = build("wavenet", features=2)
+    frames = np.random.default_rng(0).normal(size=(9, 2))
+    recording = Stream("a", np.random.default_rng(1).integers(0, 16, 80), features=Upsampled(frames, 10, 80))
+    (prime,) = draw_primes([recording], 30, 1, seed=0)
+    (clip,) = draw(model, [prime], length=15)
+    other = Upsampled(np.concatenate([frames[:6], frames[6:] + 5]), 10, 80)
+    (same,) = draw(model, [Prime("a", prime.tokens, features=other)], length=15)
+    assert np.array_equal(clip.tokens, same.tokens)  # token 44, the last, hears of nothing after frame 5
+    later = Upsampled(np.concatenate([frames[:4], frames[4:] + 5]), 10, 80)
+    (changed,) = draw(model, [Prime("a", prime.tokens, features=later)], length=15)
+    assert not np.array_equal(clip.tokens, changed.tokens)
+    assert np.array_equal(clip.tokens[:1], changed.tokens[:1])  # token 30 is told of frame 3 alone
+
+
+@pytest.mark.parametrize("kind", ["wavenet", "sequnet"])
+def test_vectors_are_drawn_place_by_place(kind):
+    codec = NotesCodecSettings(keys=5)
+    model = build(kind, codec)
+    drawn = draw(model, codec=codec, count=3)
+    assert [clip.tokens.shape for clip in drawn] == [(20, 5)] * 3
+    assert {int(code) for clip in drawn for code in clip.tokens.ravel()} == {0, 1}
+    again = draw(model, codec=codec, count=3, batch_size=1)
+    assert all(np.array_equal(one.tokens, other.tokens) for one, other in zip(drawn, again, strict=True))
+    clip = drawn[2]
+    whole = torch.from_numpy(np.concatenate([clip.prime.tokens, clip.tokens]))[None]
+    with torch.no_grad():
+        bits = model.head.bits(model(whole[:, :-1]), whole[:, 1:])
+    assert clip.bits_per_token == pytest.approx(float(bits.mean()), rel=1e-4)
+
+
+def test_images_are_drawn_whole():
+    codec = PixelsCodecSettings(height=3, width=2, levels=4)
+    model = build("pixelcnn", codec)
+    for clip in draw(model, codec=codec, count=2, length=6):
+        assert clip.prime.tokens.tolist() == [0]
+        whole = torch.from_numpy(render.whole(clip))[None]
+        with torch.no_grad():
+            bits = model.head.bits(model(whole[:, :-1]), whole[:, 1:])
+        assert clip.bits_per_token == pytest.approx(float(bits.mean()), rel=1e-4)
+
+
+def test_a_prime_of_nothing_is_a_fault(model):
+    with pytest.raises(ValueError, match="at least one token"):
+        prime_state(model, [Prime("", np.zeros(0, np.int64))])
 
 
 def test_files_and_sheet_of_a_continuation(model, tmp_path):
     drawn = draw(model, some_primes(2), count=2)
-    entries = [render.write_clip(clip, CODEC, tmp_path / "out") for clip in drawn]
+    entries = [render.write_clip(clip, renderer_for(SOUND), tmp_path / "out") for clip in drawn]
     sheet = render.write_sheet(tmp_path / "out", {"run": "r", "näme": 1}, entries)
     read = json.loads(sheet.read_text(encoding="utf-8"))
     assert (read["run"], read["näme"], len(read["clips"])) == ("r", 1, 2)
@@ -230,20 +260,22 @@ def test_files_and_sheet_of_a_continuation(model, tmp_path):
         expected = CODEC.decode(clip.tokens)
         assert np.abs(sounds["continuation"] / 32768 - expected).max() < 1e-4
         assert np.abs(sounds["prime"] / 32768 - CODEC.decode(clip.prime.tokens)).max() < 1e-4
-        assert entry["bits_per_sample"] == clip.bits_per_token
+        assert entry["bits_per_token"] == clip.bits_per_token
+        assert entry.get("label") == clip.prime.label
+        assert entry["tokens"] == 20
         assert entry["peak"] == pytest.approx(np.abs(expected).max())
         assert entry["rms"] == pytest.approx(np.sqrt(np.mean(expected.astype(float) ** 2)))
         assert entry["seconds"] == 0.02
         assert entry["prime"] == {
             "origin": clip.prime.origin,
-            "start_seconds": clip.prime.start / 1000,
-            "seconds": 0.025,
+            "start": clip.prime.start,
+            "tokens": 25,
         }
 
 
 def test_a_clip_from_silence_is_one_file(model, tmp_path):
     (clip,) = draw(model, count=1)
-    entry = render.write_clip(clip, CODEC, tmp_path)
+    entry = render.write_clip(clip, renderer_for(SOUND), tmp_path)
     assert entry["files"] == {"clip": "clip-000.wav"}
     assert "prime" not in entry
     assert len(soundfile.read(tmp_path / "clip-000.wav")[0]) == 20
