@@ -57,8 +57,8 @@ def receptive_field(
                 r.kernel,
                 r.dilation,
                 r.clock,
-                "endless" if declared is None else f"{r.receptive_field:,}",
-                *([_ms(chosen, r.receptive_field, declared)] if chosen.rate else []),
+                "endless" if r.receptive_field is None else f"{r.receptive_field:,}",
+                *([_ms(chosen, r.receptive_field)] if chosen.rate else []),
             )
             for r in rows
         ],
@@ -66,8 +66,10 @@ def receptive_field(
     screen.line()
     if declared is None:
         screen.line("receptive field: all that came before (a recurrent model)")
+        if measure:
+            screen.line("measured: nothing, since that has no end")
     else:
-        time = f", {_ms(chosen, declared, declared)} ms" if chosen.rate else ""
+        time = f", {_ms(chosen, declared)} ms" if chosen.rate else ""
         screen.line(f"receptive field: {declared:,} {unit}s{time}")
     if built.period > 1:
         over = "the figures are the largest over its phases" if declared else "the slowest layer works so seldom"
@@ -129,6 +131,5 @@ def _show_disputed(screen: "Screen", formulas: dict[str, int], measured: int | N
         screen.line("For this model the three agree; more than one stack tells them apart.")
 
 
-def _ms(chosen: "Chosen", tokens: int, declared: int | None) -> str:
-    milliseconds = chosen.milliseconds(tokens)
-    return "endless" if declared is None else f"{milliseconds:,.2f}"
+def _ms(chosen: "Chosen", tokens: int | None) -> str:
+    return "endless" if tokens is None else f"{chosen.milliseconds(tokens):,.2f}"

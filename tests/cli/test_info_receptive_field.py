@@ -64,6 +64,24 @@ def test_other_kernels_and_models_have_no_disputed_formulas(
     assert found["period"] == 4
 
 
+def test_a_recurrent_model_hears_all_that_came_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "info receptive-field --model samplernn frame_sizes=8,2 channels=4 embedding=3"
+    found = result(monkeypatch, capsys, line)
+    assert (found["receptive_field"], found["milliseconds"], found["period"]) == (None, None, 8)
+    reaches = {layer["name"]: layer["receptive_field"] for layer in found["layers"]}
+    assert (reaches["tier 1 layer 1"], reaches["newest tokens"], reaches["output"]) == (None, 2, None)
+    assert seqgen(monkeypatch, line + " --rate 1000 --measure") == 0
+    shown = capsys.readouterr().out
+    assert "receptive field: all that came before" in shown
+    assert "measured: nothing" in shown
+    assert "None" not in shown
+    rows = [row.split() for row in shown.splitlines()]
+    assert ["tier", "1", "layer", "1", "8", "1", "8", "endless", "endless"] in rows
+    assert ["newest", "tokens", "2", "1", "1", "2", "2.00"] in rows
+
+
 def test_the_projects_own_model_is_the_default(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
