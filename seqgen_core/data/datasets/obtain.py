@@ -56,7 +56,7 @@ def obtain(dataset: Dataset, settings: DownloadSettings, progress: Progress) -> 
     """
     folder, work = settings.out / dataset.name, settings.out / WORK / dataset.name
     present = _present(folder, settings.check)
-    if present is not None:
+    if present is not None and not work.exists():
         return _report(dataset, folder, "skipped", present)
     lock_file = work.with_name(f"{dataset.name}.lock")
     try:
@@ -64,15 +64,16 @@ def obtain(dataset: Dataset, settings: DownloadSettings, progress: Progress) -> 
             if not held:
                 raise SeqgenError(f"Another process is fetching {dataset.name}.", hint="Run again when that has ended.")
             present = _present(folder, settings.check)  # another process may just have fetched it
-            if present is not None:
-                return _report(dataset, folder, "skipped", present)
-            _demand_own(folder)
-            with _scaffold(work) as tree:
-                present = _build(dataset, settings, work, tree, progress)
-                _publish(tree, folder)
-            shutil.rmtree(work, ignore_errors=True)
+            status: Literal["fetched", "skipped"] = "skipped"
+            if present is None:
+                status = "fetched"
+                _demand_own(folder)
+                with _scaffold(work) as tree:
+                    present = _build(dataset, settings, work, tree, progress)
+                    _publish(tree, folder)
+            shutil.rmtree(work, ignore_errors=True)  # also what a run left that was killed at its very end
             lock_file.unlink(missing_ok=True)
-            return _report(dataset, folder, "fetched", present)
+            return _report(dataset, folder, status, present)
     finally:
         with contextlib.suppress(OSError):
             work.parent.rmdir()  # unless others are at work, or something partial is left
