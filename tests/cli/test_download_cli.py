@@ -121,14 +121,84 @@ def test_what_is_asked_for_stands_instead_of_the_settings(site: str) -> None:
 def test_list_datasets(site: str) -> None:
     code, out, _ = run("--list-datasets")
     assert code == 0
-    assert "sequnet-piano" in out
-    assert json.loads(run("--list-datasets", "--json")[1])[0]["recordings"] == {"train": 253, "test": 24}
+    lines = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
+    assert lines["sequnet-piano"] == "sequnet-piano sound a list 253 train + 24 test each recording's own"
+    assert lines["mnist"] == "mnist images 11.6 MB 60,000 train + 10,000 test CC BY-SA 3.0, as Keras states"
+    assert lines["maestro"].startswith("maestro notes 58.4 MB 962 train + 137 valid")
+    assert lines["fsdd"].startswith("fsdd sound < 21.1 MB")
+    assert lines["jsb-chorales"].startswith("jsb-chorales notes 96 kB")
+    assert "seqgen download --dataset NAME" in out
+    assert "Handwritten digits" not in out
+    assert "Handwritten digits" in run("--list-datasets", "-v")[1]
+
+
+def test_list_datasets_as_json(site: str) -> None:
+    listed = {one["name"]: one for one in json.loads(run("--list-datasets", "--json")[1])}
+    assert listed["sequnet-piano"]["recordings"] == {"train": 253, "test": 24}
+    mnist = listed["mnist"]
+    assert (mnist["kind"], mnist["codec"], mnist["bytes"], mnist["unit"]) == ("images", "pixels", 11_594_722, "images")
+    assert mnist["splits"] == {"train": 60_000, "test": 10_000}
+    assert mnist["files"][0]["sha256"].startswith("440fcabf")
+    assert mnist["next"] == "seqgen preprocess FOLDER --codec pixels"
+    assert all(one["licence"] and one["page"] and one["description"] for one in listed.values())
+
+
+@pytest.fixture
+def shakespeare(site: str, shared_data: Path, tmp_path: Path) -> Path:
+    """A mirror that holds tinyshakespeare."""
+    folder = tmp_path / "mirror" / "somewhere"
+    folder.mkdir(parents=True)
+    (folder / "tinyshakespeare.txt").write_bytes((shared_data / "text" / "tinyshakespeare.txt").read_bytes())
+    return tmp_path / "mirror"
+
+
+def test_a_data_set_from_a_mirror_and_the_next_command(shakespeare: Path) -> None:
+    for status in ("fetched", "already there"):
+        code, out, _ = run("--dataset", "tinyshakespeare", "--mirror", str(shakespeare))
+        assert code == 0
+        assert out.splitlines() == [
+            f"tinyshakespeare: {status}, 1 files (1.1 MB) in data/raw/tinyshakespeare",
+            "licence: public domain; https://github.com/karpathy/char-rnn",
+            "next: seqgen preprocess data/raw/tinyshakespeare --codec characters",
+        ]
+    assert Path("data/raw/tinyshakespeare/tinyshakespeare.txt").is_file()
+    code, out, _ = run("--dataset", "tinyshakespeare", "--mirror", str(shakespeare), "--json")
+    result = json.loads(out)
+    assert result["dataset"]["status"] == "skipped"
+    assert result["next"].endswith("--codec characters")
+    assert (result["items"], result["fetched"]) == ([], 0)
+
+
+def test_a_data_set_from_a_base_address_beside_a_recording(site: str, shakespeare: Path, tmp_path: Path) -> None:
+    (shakespeare / "somewhere" / "tinyshakespeare.txt").rename(tmp_path / "site" / "tinyshakespeare.txt")
+    code, out, _ = run(f"{site}/one.wav", "--dataset", "tinyshakespeare", "--mirror", site, "--out", "sound")
+    assert code == 0
+    assert "1 fetched (0:01, 0.0 MB)" in out
+    assert "tinyshakespeare: fetched, 1 files" in out
+    assert Path("sound/tinyshakespeare/tinyshakespeare.txt").is_file()
+
+
+def test_a_data_set_of_the_settings_with_its_mirror(shakespeare: Path, site: str) -> None:
+    Path("seqgen.toml").write_text(f'[download]\ndataset = "tinyshakespeare"\nmirror = "{shakespeare}"\n')
+    assert run()[0] == 0
+    assert Path("data/raw/tinyshakespeare").is_dir()
+    assert run(f"{site}/one.wav")[0] == 0  # stands instead of the data set, and of the mirror that belongs to it
+
+
+def test_a_data_set_that_the_mirror_lacks(site: str, tmp_path: Path) -> None:
+    code, out, err = run("--dataset", "mnist", "--mirror", str(tmp_path / "project"))
+    assert (code, out) == (1, "")
+    assert "holds no train-images-idx3-ubyte.gz and no" in err
+    assert "hint: Leave --mirror out" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--dataset", "piano"], "There is no data set 'piano' (did you mean 'piano-midi'?)."),
+        (["--dataset", "minst"], "(did you mean 'mnist'?)"),
+        (["--dataset", "mnist", "--mirror", "nowhere"], "The mirror nowhere is no folder."),
+        (["--mirror", "."], "no data set to take from it"),
         (["--list", "none.txt"], "The list none.txt cannot be read: No such file or directory."),
         (["http://x/a", "format=bestvideo+bestaudio"], "several streams"),
         (["http://x/a", "jobs=0"], "jobs"),
