@@ -6,10 +6,9 @@ files that equal those of a repository at the named commit; where there is none 
 """
 
 import difflib
-import re
 
-from seqgen_core.data.datasets.entry import Dataset, Place, Placed, RemoteFile, flat
-from seqgen_core.data.fetching.sources import Split
+from seqgen_core.data.datasets import places
+from seqgen_core.data.datasets.entry import Dataset, RemoteFile
 from seqgen_core.errors import UsageError
 
 _SEQUNET = "https://raw.githubusercontent.com/f90/Seq-U-Net/d2e1c8daad890c87694ddffb5956d117240b46e5"
@@ -17,54 +16,6 @@ _CHAR_RNN = "https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420
 _MNIST = ("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist")
 _MAESTRO = "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0"
 _NOT_STATED = "not stated"
-
-
-def _fsdd(name: str) -> Placed | None:
-    """Recordings 0 to 4 of each speaker and digit are for the test, by the README."""
-    match = re.search(r"(?:^|/)(\d_[a-z]+_(\d+)\.wav)$", name)
-    if match is None:
-        return None
-    split: Split = "test" if int(match[2]) < 5 else "train"
-    return Placed(f"{split}/{match[1]}", split)
-
-
-def _recording(name: str) -> Placed | None:
-    """A file of sound, below a folder train or test where it lies in one."""
-    match = re.search(r"(?:^|/)(?:(train|test)/)?([^/.][^/]*\.(?:wav|flac|ogg|opus|mp3|m4a|webm))$", name)
-    if match is None:
-        return None
-    split: Split | None = "train" if match[1] == "train" else "test" if match[1] == "test" else None
-    return Placed(f"{split}/{match[2]}" if split else match[2], split)
-
-
-def _vctk(name: str) -> Placed | None:
-    """One of two microphones, the one with which all speakers were recorded; a folder for each speaker."""
-    match = re.search(r"(?:^|/)(\w+/\w+_mic1\.flac)$", name)
-    return None if match is None else Placed(match[1])
-
-
-def _ending(*suffixes: str) -> Place:
-    return lambda name: flat(name) if name.endswith(suffixes) and "/." not in f"/{name}" else None
-
-
-def _named(**places: Split | None) -> Place:
-    """Files whose names begin so; two underscores stand for a dash."""
-    heads = {head.replace("__", "-"): split for head, split in places.items()}
-
-    def place(name: str) -> Placed | None:
-        short = name.rpartition("/")[2]
-        return next((Placed(short, split) for head, split in heads.items() if short.startswith(head)), None)
-
-    return place
-
-
-def _beethoven(name: str) -> Placed | None:
-    """Clips 0 to 3807 are for training, the next 260 for validation, the last 260 for the test."""
-    match = re.search(r"(?:^|/)(\d+)\.wav$", name)
-    if match is None:
-        return None
-    split: Split = "train" if int(match[1]) < 3808 else "valid" if int(match[1]) < 4068 else "test"
-    return Placed(f"{split}/{match[1]}.wav", split)
 
 
 def _idx(name: str, size: int, sha256: str, content_sha256: str) -> RemoteFile:
@@ -99,7 +50,7 @@ _ENTRIES = [
         splits={"train": 253, "test": 24},
         unit="recordings",
         preprocess="--codec mu-law",
-        place=_recording,
+        place=places.recording,
         trees=("sequnet_piano",),
         lists={"train": "sequnet_piano_train.txt", "test": "sequnet_piano_test.txt"},
     ),
@@ -120,7 +71,7 @@ _ENTRIES = [
             ),
         ),
         trees=("free-spoken-digit-dataset-1.0.10", "free-spoken-digit-dataset", "recordings"),
-        place=_fsdd,
+        place=places.fsdd,
         count=3000,
         most_bytes=21_128_848,
         tree_sha256="bfb4c741c8910a2782f6245d6e8dc37455131a66c5e02db4682b5a7934fc9288",
@@ -147,7 +98,7 @@ _ENTRIES = [
             ),
         ),
         trees=("VCTK-Corpus-0.92", "wav48_silence_trimmed"),
-        place=_vctk,
+        place=places.vctk,
         most_bytes=11_747_302_977,  # FLAC does not grow when it is unpacked, and half of it is kept
         most_members=300_000,
     ),
@@ -170,7 +121,7 @@ _ENTRIES = [
             ),
         ),
         trees=("LJSpeech-1.1",),
-        place=_ending(".wav"),
+        place=places.ending(".wav"),
         count=13_100,
         most_bytes=3_801_111_440,
     ),
@@ -210,7 +161,7 @@ _ENTRIES = [
                 "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             ),
         ),
-        place=_named(train__="train", t10k__="test"),
+        place=places.named(train__="train", t10k__="test"),
         count=4,
         most_bytes=54_950_048,
     ),
@@ -234,7 +185,7 @@ _ENTRIES = [
             ),
         ),
         trees=("cifar-10-batches-bin",),
-        place=_named(data_batch_="train", test_batch="test", **{"batches.meta.txt": None}),
+        place=places.named(data_batch_="train", test_batch="test", **{"batches.meta.txt": None}),
         count=7,
         most_bytes=184_390_000,
     ),
@@ -256,7 +207,7 @@ _ENTRIES = [
                 ("test.txt", 449_945, "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"),
             )
         ),
-        place=_named(train="train", valid="valid", test="test"),
+        place=places.named(train="train", valid="valid", test="test"),
         count=3,
         most_bytes=5_951_345,
     ),
@@ -314,7 +265,7 @@ _ENTRIES = [
             ),
         ),
         trees=("beethoven",),
-        place=_beethoven,
+        place=places.beethoven,
         count=4328,
         most_bytes=1_120_000_000,  # 4,328 clips of 8 s, 16,000 samples a second, 2 bytes a sample, and their headers
     ),
@@ -337,7 +288,7 @@ _ENTRIES = [
             ),
         ),
         trees=("maestro-v3.0.0",),
-        place=_ending(".midi", ".csv"),
+        place=places.ending(".midi", ".csv"),
         table=("maestro-v3.0.0.csv", "midi_filename", "split"),
         count=1276,
         most_bytes=300_000_000,

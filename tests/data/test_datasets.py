@@ -249,7 +249,7 @@ def test_an_archive_that_means_harm_leaves_nothing(server: Loopback, tmp_path: P
     ("others", "words"),
     [
         ({"count": 3}, "consists of 3 files, and 2 came"),
-        ({"tree_sha256": "0" * 64}, "are not those that the catalogue means"),
+        ({"tree_sha256": "0" * 64}, "digits has files that are not those that the catalogue means"),
         ({"place": lambda name: None}, "came without any of its files"),
     ],
 )
@@ -262,6 +262,18 @@ def test_an_archive_that_is_not_the_whole_is_refused(server: Loopback, tmp_path:
     asked = server.asked["/digits.tar.gz"]
     bring(digits(url), tmp_path)
     assert server.asked["/digits.tar.gz"] == asked
+
+
+def test_a_cut_archive_of_which_no_sum_is_known_is_fetched_again(server: Loopback, tmp_path: Path):
+    def behave(request: Any, count: int) -> None:
+        answer(request, 200, ARCHIVE[:4000] if count == 0 else ARCHIVE, length=None, ETag='"one"')
+
+    url = server.route("/digits.tar.gz", behave)
+    one = digits(url)
+    one = dataclasses.replace(one, files=(dataclasses.replace(one.files[0], size=None, sha256=""),))
+    with pytest.raises(SeqgenError, match=r"digits.tar.gz is damaged or cut short"):
+        bring(one, tmp_path)
+    assert bring(one, tmp_path).status == "fetched"
 
 
 def test_the_sum_over_all_files(server: Loopback, tmp_path: Path):
@@ -306,6 +318,13 @@ def test_a_table_among_the_files_tells_their_splits(server: Loopback, tmp_path: 
     assert (splits["valid/b.midi"], splits["test/c.midi"], splits["e.midi"]) == ("valid", "test", None)
 
 
+@pytest.mark.parametrize("table", ["title,midi\nA,2004/a.midi\n", "", "\0\0"])
+def test_a_table_that_says_nothing(tmp_path: Path, table: str):
+    mirror = lay(tmp_path / "mirror", **{"small__a.midi": b"a", "small__table.csv": table.encode()})
+    with pytest.raises(SeqgenError, match=r"table.csv (names no splits|is damaged)"):
+        bring(dataset(table=("table.csv", "midi", "split"), most_bytes=9), tmp_path / "out", mirror=str(mirror))
+
+
 def test_a_full_disk_is_foreseen(server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(fetch_all.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(SeqgenError, match=r"needs 0.0 GB to download, and 0.0 GB are free"):
@@ -343,9 +362,9 @@ def dying(function, before):
 if moment == "unpacking":
     unpack.Unpacker._write = dying(unpack.Unpacker._write, False)
 elif moment == "before it is in place":
-    obtain._publish = dying(obtain._publish, True)
+    obtain.publish = dying(obtain.publish, True)
 elif moment == "after it is in place":
-    obtain._publish = dying(obtain._publish, False)
+    obtain.publish = dying(obtain.publish, False)
 print("ready", flush=True)
 obtain.obtain(test_datasets.digits(url), test_datasets.settings(Path(out), timeout=5), Silent())
 """

@@ -5,32 +5,28 @@ OUT/.partial/NAME, where the next run goes on. So a kill at any moment leaves th
 """
 
 import contextlib
-import csv
 import datetime
-import hashlib
-import os
 import shutil
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from seqgen_core.data.datasets.assemble import compare, publish, split_by_table
 from seqgen_core.data.datasets.entry import Dataset, RemoteFile
 from seqgen_core.data.datasets.mirror import MirrorFolder, is_address
-from seqgen_core.data.datasets.unpack import Arrived, Unpacked, Unpacker
+from seqgen_core.data.datasets.unpack import Arrived, Unpacker
 from seqgen_core.data.fetching.locks import lock
 from seqgen_core.data.fetching.sources import (
     ACCOUNT,
+    BODY,
     WORK,
     Source,
-    Split,
     is_present,
     read_sources,
     write_sources,
 )
-from seqgen_core.data.splits import FOLDER_SPLITS
 from seqgen_core.errors import SeqgenError
-from seqgen_core.files import fsync_directory
 from seqgen_core.progress import Progress
 from seqgen_core.settings.download import DownloadSettings
 
@@ -68,9 +64,9 @@ def obtain(dataset: Dataset, settings: DownloadSettings, progress: Progress) -> 
             if present is None:
                 status = "fetched"
                 _demand_own(folder)
-                with _scaffold(work) as tree:
+                with _scaffold(work, dataset) as tree:
                     present = _build(dataset, settings, work, tree, progress)
-                    _publish(tree, folder)
+                    publish(tree, folder)
             shutil.rmtree(work, ignore_errors=True)  # also what a run left that was killed at its very end
             lock_file.unlink(missing_ok=True)
             return _report(dataset, folder, status, present)
@@ -80,13 +76,21 @@ def obtain(dataset: Dataset, settings: DownloadSettings, progress: Progress) -> 
 
 
 @contextlib.contextmanager
-def _scaffold(work: Path) -> Generator[Path]:
-    """An empty folder in which the data set is put together; what was fetched for it stays where that fails."""
+def _scaffold(work: Path, dataset: Dataset) -> Generator[Path]:
+    """An empty folder in which the data set is put together.
+
+    Where that fails, what was fetched stays for the next run, but for whole files that no checksum vouches for.
+    """
     tree = work / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     try:
         yield tree
+    except SeqgenError:
+        for file in dataset.files:
+            if not file.is_known and (work / file.name / BODY).is_file():
+                shutil.rmtree(work / file.name, ignore_errors=True)
+        raise
     finally:
         shutil.rmtree(tree, ignore_errors=True)
         for folder in (*(path for path in work.iterdir() if path.is_dir()), work):
@@ -133,8 +137,8 @@ def _build(dataset: Dataset, settings: DownloadSettings, work: Path, tree: Path,
             unpacker.take(file)
     finally:
         progress.end()
-    files = _split_by_table(dataset, tree, unpacker.files)
-    _compare(dataset, files, unpacked_at, progress)
+    files = split_by_table(dataset, tree, unpacker.files)
+    compare(dataset, files, unpacked_at, progress)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     sources = [
         Source(
@@ -182,74 +186,3 @@ def _arrived(file: RemoteFile, path: Path, name: str) -> Arrived:
     """A file of a mirror; one that a checksum proves to be the published one is said to come from its publisher."""
     proven = file.is_known if name == file.name else bool(file.content_sha256)
     return Arrived(path, name, file.addresses[0] if proven else str(path))
-
-
-def _split_by_table(dataset: Dataset, tree: Path, files: list[Unpacked]) -> list[Unpacked]:
-    """Move files into folders of their splits, as a table among them says; the tables themselves are left out."""
-    if dataset.table is None:
-        return files
-    table, column, split_column = dataset.table
-    splits: dict[str, Split] = {}
-    if (tree / table).is_file():
-        with (tree / table).open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                split = FOLDER_SPLITS.get(str(row.get(split_column)).lower())
-                if split is not None:
-                    splits[str(row.get(column)).rpartition("/")[2]] = split
-    placed: list[Unpacked] = []
-    for file in files:
-        split = splits.get(file.path)
-        if file.path.endswith(".csv"):
-            (tree / file.path).unlink()
-        elif split is None:
-            placed.append(file)
-        else:
-            (tree / split).mkdir(exist_ok=True)
-            (tree / file.path).rename(tree / split / file.path)
-            placed.append(replace(file, path=f"{split}/{file.path}", split=split))
-    return placed
-
-
-def _compare(dataset: Dataset, files: list[Unpacked], unpacked_at: Path | None, progress: Progress) -> None:
-    """Refuse what is not all of the data set; of a mirror's folder only say so."""
-    lines = "".join(f"{file.sha256}  {file.path}\n" for file in sorted(files, key=lambda file: file.path))
-    differs = dataset.tree_sha256 and hashlib.sha256(lines.encode()).hexdigest() != dataset.tree_sha256
-    if not files:
-        problem = f"{dataset.name} came without any of its files"
-    elif dataset.count and len(files) != dataset.count:
-        problem = f"{dataset.name} consists of {dataset.count:,} files, and {len(files):,} came"
-    elif differs:
-        problem = f"the files of {dataset.name} are not those that the catalogue means"
-    else:
-        return
-    if unpacked_at is None or not files:
-        raise SeqgenError(f"{problem[0].upper()}{problem[1:]}.", hint="Run the same command again later.")
-    progress.warn(f"{problem} from {unpacked_at}")
-
-
-def _publish(tree: Path, folder: Path) -> None:
-    """Put a finished folder in its place; where an older one stands there, file by file, the account last."""
-    if folder.exists() and not any(folder.iterdir()):
-        folder.rmdir()
-    _settle(tree)
-    if not folder.exists():
-        tree.rename(folder)
-        fsync_directory(folder.parent)
-        return
-    files = sorted(path for path in tree.rglob("*") if path.is_file() and path != tree / ACCOUNT)
-    for path in [*files, tree / ACCOUNT]:
-        target = folder / path.relative_to(tree)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
-    fsync_directory(folder)
-
-
-def _settle(tree: Path) -> None:
-    """Have all files written to the disk before they get their names."""
-    if hasattr(os, "sync"):
-        os.sync()  # once for tens of thousands of files
-        return
-    for path in tree.rglob("*"):
-        if path.is_file():
-            with path.open("rb+") as stream:
-                os.fsync(stream.fileno())

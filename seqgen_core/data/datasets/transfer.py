@@ -11,8 +11,8 @@ from seqgen_core.data.datasets.unpack import content_sha256
 from seqgen_core.data.fetching.attempts import Attempts, StoppedError
 from seqgen_core.data.fetching.hosts import Hosts
 from seqgen_core.data.fetching.reasons import AGAIN, ItemError, Reason, explain
-from seqgen_core.data.fetching.session import BODY, Session, read_fingerprint
-from seqgen_core.data.fetching.sources import BLOCK, sha256_of
+from seqgen_core.data.fetching.session import Session, read_fingerprint
+from seqgen_core.data.fetching.sources import BLOCK, BODY, sha256_of
 from seqgen_core.settings.download import DownloadSettings
 
 

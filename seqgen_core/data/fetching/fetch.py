@@ -12,8 +12,8 @@ from seqgen_core.data.fetching.accept import Sound, examine
 from seqgen_core.data.fetching.attempts import Attempts, StoppedError
 from seqgen_core.data.fetching.lists import Entry, is_list_address, is_stream, parse_list
 from seqgen_core.data.fetching.reasons import ItemError, Reason, explain
-from seqgen_core.data.fetching.session import BODY, Session, read_fingerprint
-from seqgen_core.data.fetching.sources import sha256_of
+from seqgen_core.data.fetching.session import Session, read_fingerprint
+from seqgen_core.data.fetching.sources import BODY, sha256_of
 
 LONGEST_LIST = 4 << 20  # bytes
 

@@ -20,12 +20,12 @@ from yt_dlp.networking.exceptions import HTTPError, RequestError
 from yt_dlp.utils import DownloadError
 
 from seqgen_core.data.fetching.reasons import ItemError, Reason
+from seqgen_core.data.fetching.sources import BODY
 from seqgen_core.errors import UsageError
 from seqgen_core.files import write_text_atomically
 from seqgen_core.settings.download import DownloadSettings
 
-BODY = "body"
-PART = "body.part"
+PART = f"{BODY}.part"
 FINGERPRINT = "fingerprint.json"
 CHANGED = Reason("changed", "the file changed on its server while it was fetched", "Run the same command again.", True)
 

@@ -25,6 +25,8 @@ BLOCK = 1 << 20  # bytes
 
 WORK = ".partial"
 """Folder in that of a download where what is not complete lies."""
+BODY = "body"
+"""Name there of a file that came whole."""
 
 Split = Literal["train", "valid", "test"]
 
