@@ -10,7 +10,7 @@ from typer.main import get_command
 COMMANDS = {
     "demo": ("demo", "Show the whole road in a few minutes, with sound of its own."),
     "init": ("init", "Write a commented seqgen.toml and the folder data/raw."),
-    "download": ("download", "Fetch sound from addresses, lists, playlists and feeds."),
+    "download": ("download", "Fetch sound from addresses and lists, or data sets by name."),
     "preprocess": ("preprocess", "Turn sound files into tokens on disk."),
     "train": ("train", "Train a model on prepared data, or go on with a run."),
     "generate": ("generate", "Draw clips from a run, or continue real sound."),
