@@ -177,6 +177,13 @@ TABLE = [
         "train.window of runs/sequnet is 32 and cannot",
         "new run",
     ),
+    (
+        nothing,
+        "train sequnet --resume --steps 9 carry=true",
+        2,
+        "train.carry of runs/sequnet is None and cannot become True",
+        "new run",
+    ),
     (nothing, "train sequnet --resume --steps 9 --seed 8", 2, "train.seed of runs/sequnet is 0 and cannot", "new run"),
     (nothing, "train sequnet --resume --preset sequnet-small", 2, "A preset cannot change a run", "--preset"),
     (
@@ -190,7 +197,7 @@ TABLE = [
         other_codec,
         "train sequnet --resume --steps 9",
         2,
-        "now holds mu-law tokens with 8 levels at 1000 Hz; the run expects mu-law tokens with 16",
+        "now holds mu-law, 8 levels, 1000 Hz; the run expects mu-law, 16 levels, 1000 Hz",
         "new run",
     ),
     (
@@ -212,6 +219,15 @@ TABLE = [
         "model.classes = 3, but data/prepared has no labels",
         "labels=folder",
     ),
+    (
+        nothing,
+        "train --model wavenet features=3",
+        2,
+        "model.features = 3, but data/prepared has no features",
+        "seqgen preprocess --features mel",
+    ),
+    (nothing, "train --model pixelcnn", 2, "pixelcnn needs images; the data are categorical tokens", "wavenet"),
+    (nothing, "train --steps 3 carry=true window=33", 2, "train.window = 33 is no multiple of 128", "window=128"),
     (no_test_split, "evaluate sequnet", 1, "The test split of", "--split"),
     (no_test_split, "generate sequnet --conditional", 2, "The split holds no recording to continue", "--split"),
     (other_codec, "generate sequnet --conditional", 2, "the run was trained on", "Prepare the data again"),
@@ -223,10 +239,19 @@ TABLE = [
         "trained without labels, so --label dog means nothing",
         "Leave it out",
     ),
-    (nothing, "evaluate sequnet --label dog", 2, "--label dog is of sound files", "Leave it out"),
+    (nothing, "evaluate sequnet --label dog", 2, "--label dog is of files", "Leave it out"),
     (nothing, "generate sequnet --conditional --prime x.wav", 2, "--prime names a file", "Leave one of them out"),
     (nothing, "generate sequnet --stream --count 2", 2, "--stream writes one clip to stdout", "leave --stream out"),
-    (nothing, "generate sequnet --prime nix.wav", 1, "nix.wav: ", ""),
+    (nothing, "generate sequnet --prime nix.wav", 2, "There is no file nix.wav", "Check the name"),
+    (nothing, "generate sequnet --rows 3", 2, "--rows is of images; the run was trained on mu-law", "Leave it out"),
+    (nothing, "generate sequnet --features x.npy", 2, "runs/sequnet was trained without features", "Leave --features"),
+    (
+        nothing,
+        "generate sequnet --conditional --features x.npy",
+        2,
+        "has features of its own, and --features names others",
+        "Leave one of them out",
+    ),
     (a_file_that_is_no_sound, "generate sequnet --prime x.wav", 1, "x.wav: ", ""),
     (a_file_that_is_no_sound, "evaluate sequnet x.wav", 1, "x.wav: ", ""),
     # init
@@ -305,12 +330,12 @@ def test_an_internal_fault_says_so(trained_project, program, monkeypatch):
     ],
 )
 def test_faults_of_the_disk(trained_project, program, monkeypatch, number, text):
-    from seqgen_core.generation import render
+    from seqgen_core.generation.rendering import sound
 
     def fail(*arguments):
         raise OSError(number, os.strerror(number), "clips/clip-000.wav")
 
-    monkeypatch.setattr(render, "write_wav", fail)
+    monkeypatch.setattr(sound, "write_wav", fail)
     out = program("generate", "sequnet", "--length", "3", "--out", "clips")
     assert out.code == 1
     assert f"error: clips/clip-000.wav: {text}" in out.err
