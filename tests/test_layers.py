@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": FOUNDATION | LEAVES | {"codecs", "models", "data", "runs", "devices"},
     "reporting": FOUNDATION | LEAVES | {"evaluation", "runs"},
 }
-HEAVY = {"torch", "torchaudio", "numpy", "soundfile", "soxr", "yt_dlp", "av", "scipy", "matplotlib", "PIL", "tensorboard"}
+HEAVY = {"torch", "torchaudio", "numpy", "soundfile", "soxr", "yt_dlp", "av", "scipy", "matplotlib", "tensorboard"}
+HEAVY |= {"PIL"}
 
 
 def imports(source: str, module: str, *, top_only: bool = False) -> Iterator[str]:
