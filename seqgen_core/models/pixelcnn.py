@@ -11,7 +11,6 @@ is zeros.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,31 +20,11 @@ from seqgen_core.errors import ShapeError, UsageError
 from seqgen_core.models.base import CausalModel, LayerRow
 from seqgen_core.models.blocks import gated, read_clock
 from seqgen_core.models.condition import Condition
-from seqgen_core.models.pixelcnn_layers import ColourConv, Layer, after, looked_at, shares
+from seqgen_core.models.pixelcnn_layers import ColourConv, Layer, looked_at, shares
+from seqgen_core.models.pixelcnn_state import State, after, pixel_by_pixel, stacked, widened
 from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.model import PixelcnnSettings
 from seqgen_core.settings.tokens import PixelTokens, TokenSpec
-
-
-class _State(NamedTuple):
-    """The row in hand is that of the newest output, the pixel in hand its pixel."""
-
-    clock: Tensor
-    """Tokens heard, int64 (B,), one value for the whole batch."""
-    codes: Tensor
-    """Intensities, int64 (B, H, W, colours): of the row in hand and those above that the first layer looks at."""
-    above: Tensor
-    """Inputs of the later layers' vertical stack (B, L - 1, C, H, W): the newest rows, that in hand included."""
-    told: Tensor
-    """What the vertical stack tells of the row in hand (B, L, 2C, W)."""
-    beside: Tensor
-    """Inputs of the later layers' horizontal stack, as many pixels as it looks at to the left (B, L - 1, C, K - 1)."""
-    early: Tensor
-    """Outputs of the horizontal stack for the pixel in hand (B, L, C'), C' channels of all colours but the last."""
-    gates: Tensor
-    """The gates behind these outputs (B, L, C')."""
-    mixed: Tensor
-    """What of these goes to the output layer (B, C')."""
 
 
 class Pixelcnn(CausalModel):
@@ -89,11 +68,12 @@ class Pixelcnn(CausalModel):
         weight, image = self.mix.weight, self.image  # the weight lends its device and dtype
         layers, channels, early = self.settings.layers, self.settings.channels, self.mix.inputs[-2]
         clock = torch.zeros(batch, dtype=torch.int64, device=weight.device)
-        state = _State(
+        state = State(
             clock=clock,
-            codes=clock.new_full((batch, self.first_above + 1, image.width, image.channels), NOTHING),
+            codes=clock.new_full((batch, self.first_above, image.width, image.channels), NOTHING),
+            row=clock.new_full((batch, image.width, image.channels), NOTHING),
             above=weight.new_zeros(batch, layers - 1, channels, self.above, image.width),
-            told=weight.new_zeros(batch, layers, 2 * channels, image.width),
+            told=weight.new_zeros(batch, image.width, layers, 2 * channels),
             beside=weight.new_zeros(batch, layers - 1, channels, self.beside),
             early=weight.new_zeros(batch, layers, early),
             gates=weight.new_zeros(batch, layers, early),
@@ -115,12 +95,12 @@ class Pixelcnn(CausalModel):
                 f"tokens {tuple(tokens.shape)} after {begin} others; wanted {self.image.length} in all for {self.image}"
             )
         if state is None:
-            initial = _State(*self.initial_state(len(tokens)))
+            initial = State(*self.initial_state(len(tokens)))
             outputs, kept = self._advance_rows(tokens, 0, initial, condition.labels, last, presence, keep=False)
         elif steps == 1:
-            outputs, kept = self._advance_pixel(tokens, begin, _State(*state), condition.labels)
+            outputs, kept = self._advance_pixel(tokens, begin, State(*state), condition.labels)
         else:
-            outputs, kept = self._advance_rows(tokens, begin, _State(*state), condition.labels, last, None, keep=True)
+            outputs, kept = self._advance_rows(tokens, begin, State(*state), condition.labels, last, None, keep=True)
         if outputs.shape[1] < last:  # the image is complete
             outputs = F.pad(outputs, (0, 0, 0, 1))
         return outputs, [] if kept is None else list(kept)
@@ -129,13 +109,13 @@ class Pixelcnn(CausalModel):
         self,
         tokens: Tensor,
         begin: int,
-        state: _State,
+        state: State,
         labels: Tensor | None,
         last: int,
         presence: Tensor | None,
         *,
         keep: bool,
-    ) -> tuple[Tensor, _State | None]:
+    ) -> tuple[Tensor, State | None]:
         """Outputs (B, last, head.size), or one less where the image ends, of tokens that come after `begin` others."""
         image, row, most, batch = self.image, self.row, self.first_above, len(tokens)
         end = begin + tokens.shape[1]
@@ -146,14 +126,15 @@ class Pixelcnn(CausalModel):
         fresh = hand + 1 if keep else max(0, top - (len(self.layers) - 1) * self.above)
 
         known = max(0, begin - 1) - (hand - most) * row
-        codes = torch.cat([state.codes.flatten(1)[:, :known], tokens[:, begin == 0 :]], dim=1)
+        codes = torch.cat([state.codes.flatten(1), state.row.flatten(1)], dim=1)[:, :known]
+        codes = torch.cat([codes, tokens[:, begin == 0 :]], dim=1)
         ahead = (bottom + 1 - hand + most) * row - codes.shape[1]
         codes = F.pad(codes, (0, ahead), value=NOTHING).view(batch, -1, image.width, image.channels)
         if presence is not None:
             presence = F.pad(presence[:, 1:], (known, ahead)).view_as(codes)
         x = self._hear(codes, presence)  # (B, 2 colours, H, W), from row hand - most on
 
-        told, above = [part[:, :, None] for part in state.told.unbind(1)], state.above  # of the row in hand
+        told, above = [part.transpose(1, 2)[:, :, None] for part in state.told.unbind(2)], state.above
         if fresh <= bottom:
             rows, sent = x[:, :, fresh - hand : bottom - hand + most], bottom + 1 - max(top, fresh)
             new, above = self._descend(rows, above if keep else None, labels, bottom + 1 - fresh, sent)
@@ -176,60 +157,60 @@ class Pixelcnn(CausalModel):
         outputs = outputs.reshape(batch, -1, self.head.size)[:, end - last - top * row : stop - top * row]
         if not keep:
             return outputs, None
-        return outputs, _State(
+        return outputs, State(
             clock=state.clock + tokens.shape[1],
-            codes=codes[:, -most - 1 :].clone(),
+            codes=codes[:, -most - 1 : -1].clone(),
+            row=codes[:, -1].clone(),
             above=above,
-            told=torch.stack([part[:, :, -1] for part in told], dim=1).to(state.told),
-            beside=_stacked(beside, state.beside),
-            early=_stacked(early, state.early),
-            gates=_stacked(gates, state.gates),
+            told=pixel_by_pixel(told).to(state.told),
+            beside=stacked(beside, state.beside),
+            early=stacked(early, state.early),
+            gates=stacked(gates, state.gates),
             mixed=mixed[:, : state.mixed.shape[1], -1, pixel].to(state.mixed),
         )
 
-    def _advance_pixel(self, tokens: Tensor, begin: int, state: _State, labels: Tensor | None) -> tuple[Tensor, _State]:
+    def _advance_pixel(self, tokens: Tensor, begin: int, state: State, labels: Tensor | None) -> tuple[Tensor, State]:
         """The output (B, 1, head.size) of one token that comes after `begin` others; none (B, 0, …) of the last one."""
-        image, row = self.image, self.row
-        codes, above, told, beside = state.codes, state.above, state.told, state.beside
+        image, codes, row, above, told, beside = self.image, *state[1:6]
         if begin:
-            flat, place = codes.flatten(1), (begin - 1) % row - row
-            later = [flat[:, place + 1 :]] if place < -1 else []
-            codes = torch.cat([flat[:, :place], tokens, *later], dim=1).view_as(codes)
+            flat, place = row.flatten(1), (begin - 1) % self.row
+            row = torch.cat([flat[:, :place], tokens, flat[:, place + 1 :]], dim=1).view_as(row)
         if begin == image.length - 1:
             outputs = told.new_zeros(len(tokens), 0, self.head.size)
-            return outputs, state._replace(clock=state.clock + 1, codes=codes)
-        if begin % row == 0:
-            codes = torch.cat([codes[:, 1:], torch.full_like(codes[:, :1], NOTHING)], dim=1)
-            rows, above = self._descend(self._hear(codes[:, :-1]), above, labels, 1, 1)
-            told = _stacked([part[:, :, 0] for part in rows], told)
+            return outputs, state._replace(clock=state.clock + 1, row=row)
+        if begin % self.row == 0:
+            codes = torch.cat([codes, row[:, None]], dim=1)[:, 1:]
+            row = torch.full_like(row, NOTHING)
+            rows, above = self._descend(self._hear(codes), above, labels, 1, 1)
+            told = pixel_by_pixel(rows).to(told)
             beside = torch.zeros_like(beside)
 
-        pixel, colour = divmod(begin % row, image.channels)
+        pixel, colour = divmod(begin % self.row, image.channels)
         taps = self.first_beside + 1
-        window = self._hear(codes[:, -1:, max(0, pixel + 1 - taps) : pixel + 1])[:, :, 0]  # (B, 2 colours, K)
+        window = self._hear(row[:, None, max(0, pixel + 1 - taps) : pixel + 1])[:, :, 0]  # (B, 2 colours, K)
         window = F.pad(window, (taps - window.shape[2], 0))
         windows, columns, gates = [], [], []
         x = window[:, :, -1]
         for index, layer in enumerate(self._each_layer()):
             if index:
-                x = _widened(x, self.settings.channels)  # later colours are silent
+                x = widened(x, self.settings.channels)  # later colours are silent
                 window = torch.cat([beside[:, index - 1], x[:, :, None]], dim=2)
                 windows.append(window)
-            y, gate = layer.at(window, told[:, index, :, pixel], state.gates[:, index], colour)
+            y, gate = layer.at(window, told[:, pixel, index], state.gates[:, index], colour)
             x = after(state.early[:, index, : layer.edges[colour]], y)
             columns.append(x)
             gates.append(gate)
         mixed = torch.relu(self.mix.at(torch.relu(x)[:, :, None], colour))
         mixed = after(state.mixed[:, : self.mix.outputs[colour]], mixed)
         outputs = self.output.at(mixed[:, :, None], colour)
-        state = state._replace(clock=state.clock + 1, codes=codes, above=above, told=told, beside=beside)
+        state = state._replace(clock=state.clock + 1, codes=codes, row=row, above=above, told=told, beside=beside)
         if colour == image.channels - 1:
-            return outputs[:, None], state._replace(beside=_stacked([part[:, :, 1:] for part in windows], beside))
+            return outputs[:, None], state._replace(beside=stacked([part[:, :, 1:] for part in windows], beside))
         room = state.early.shape[2]
         return outputs[:, None], state._replace(
-            early=_stacked([_widened(part, room) for part in columns], state.early),
-            gates=_stacked([_widened(part, room) for part in gates], state.gates),
-            mixed=_widened(mixed, state.mixed.shape[1]).to(state.mixed),
+            early=stacked([widened(part, room) for part in columns], state.early),
+            gates=stacked([widened(part, room) for part in gates], state.gates),
+            mixed=widened(mixed, state.mixed.shape[1]).to(state.mixed),
         )
 
     def _descend(
@@ -248,7 +229,7 @@ class Pixelcnn(CausalModel):
             told.append(heard_above)
             if index < len(self.layers) - 1:
                 x = gated(z)
-        return told, x if above is None else _stacked(kept, above)
+        return told, x if above is None else stacked(kept, above)
 
     def _hear(self, codes: Tensor, presence: Tensor | None = None) -> Tensor:
         """Intensities (B, H, W, colours) as a network hears them, two numbers each: (B, 2 colours, H, W)."""
@@ -295,16 +276,6 @@ class Pixelcnn(CausalModel):
             reach = self._reach(min(index + 1, settings.layers))
             rows.append(LayerRow(name, kernel, 1, 1, reach, size, weights / self.image.channels))
         return rows
-
-
-def _widened(x: Tensor, channels: int) -> Tensor:
-    """x (B, C) with silent channels after its own."""
-    return x if x.shape[1] == channels else F.pad(x, (0, channels - x.shape[1]))
-
-
-def _stacked(parts: list[Tensor], like: Tensor) -> Tensor:
-    """What all layers keep, in one tensor of the state; with a single layer there may be nothing."""
-    return torch.stack(parts, dim=1).to(like) if parts else like
 
 
 MODEL = Pixelcnn
