@@ -230,13 +230,18 @@ def _stream(
     rate = codec.tokens_per_second
     block_size = 1 if rate is None else round(rate) // 20 + 1
     block: list[Any] = []
+    last: list[Any] = []  # the word before, since words have spaces between them
     steps = draw_tokens(model, primes[:1], length, ClipUniforms(settings.seed, [0]), filters_of(settings))
     with stepping_threads(next(model.parameters()).device, 1, settings.threads):
         for place, step in enumerate(steps):
             block.append(step.tokens[0])
             if len(block) == block_size or place + 1 == length:
-                sys.stdout.buffer.write(_as_bytes(renderer.preview(np.array(block), "").value))
+                shown = renderer.preview(np.array(last + block), "").value
+                if last:
+                    shown = shown[len(renderer.preview(np.array(last), "").value) :]
+                sys.stdout.buffer.write(_as_bytes(shown))
                 sys.stdout.buffer.flush()
+                last = block[-1:] if codec.unit == "word" else []
                 block.clear()
 
 
