@@ -12,9 +12,16 @@ def training_windows(model: CausalModel, data: PreparedData, settings: TrainSett
     """The batches that the settings ask for.
 
     A recurrent model carries its state unless the settings say otherwise; a model of images takes whole images.
-    Raises UsageError where the state cannot be carried, SeqgenError where there is nothing to train on.
+    Raises UsageError where the state cannot be carried or a recording lacks the label that the model is to be told,
+    SeqgenError where there is nothing to train on.
     """
     items = data.items("train")
+    bare = sum(item.label is None for item in (*items, *data.items("valid")))
+    if model.classes and bare:
+        raise UsageError(
+            f"model.classes = {model.classes}, but {bare:,} of the recordings in {data.path} have no label.",
+            hint="Prepare the data with a label for each, or set model.classes=0.",
+        )
     carry = settings.carry if settings.carry is not None else model.receptive_field is None
     batch_size, seed = settings.batch_size, settings.seed
     if model.longest is not None:

@@ -1,12 +1,16 @@
 """Which windows a model is trained on: alone, whole images, or going on from one another."""
 
+import numpy as np
 import pytest
 from tiny import TINY_MODELS, make_data, make_images
 
 from seqgen_core import models
 from seqgen_core.data.carried import CarriedWindows
+from seqgen_core.data.store import PreparedData
 from seqgen_core.data.windows import Windows
+from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.train import TrainSettings
 from seqgen_core.training.feeding import training_windows
 
@@ -76,6 +80,22 @@ def test_streams_of_images_fit_into_one_window_too(tmp_path):
     windows, _ = source("wavenet", data)
     assert windows.steps_per_epoch == 3
     assert {windows.batch(step).inputs.shape[1] for step in range(3)} == {6}
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_model_with_classes_wants_a_label_of_every_recording(tmp_path, split):
+    with PreparedWriter(tmp_path, AudioCodecSettings(levels=16)) as writer:
+        for name in ("train", "valid", "test"):
+            writer.add(np.zeros(9, int), origin=name, split=name, label=None if name == split else 1)
+        writer.finish(label_names=("a", "b"))
+    data = PreparedData.open(tmp_path)
+    model = models.build(TINY_MODELS["wavenet"].model_copy(update={"classes": 2}), data.manifest.tokens)
+    if split == "test":
+        training_windows(model, data, TrainSettings())
+    else:
+        with pytest.raises(UsageError, match=r"model\.classes = 2, but 1 of the recordings .* have no label"):
+            training_windows(model, data, TrainSettings())
+    source("wavenet", data)  # without classes nothing is asked for
 
 
 @pytest.mark.parametrize("carry", [True, False])
