@@ -39,9 +39,9 @@ class Interval:
         return self.tokens / max(1e-9, self.seconds)
 
     def figures(self) -> dict[str, float]:
-        """A line of the log."""
+        """A line of the log; there must be bits."""
         return {
-            **({"bits": sum(self.bits) / len(self.bits)} if self.bits else {}),
+            "bits": sum(self.bits) / len(self.bits),
             "gradient_norm": self.norm,
             "learning_rate": self.rate,
             "tokens_per_second": self.speed(),

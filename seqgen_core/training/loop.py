@@ -165,7 +165,7 @@ class _Trainer:
                 if over:
                     return "finished", "its limit is reached"
                 self._one_step()
-                if self.step % settings.log_every == 0:
+                if self.step % settings.log_every == 0 and self.interval.bits:
                     journal.figures("train", self.step, **self.interval.figures(), elapsed=self.elapsed)
                     self.interval = Interval()
                 if settings.sample_every and self.step % settings.sample_every == 0:

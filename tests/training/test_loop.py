@@ -311,9 +311,9 @@ def test_steps_that_score_nothing_leave_the_log_alone(tmp_path):
     data = make_data(tmp_path / "task", lengths={"train": (41, 41, 41)}, given=30)
     run = make_run(tmp_path / "run", data, steps=6, window=8, carry=True, batch_size=3, log_every=1)
     loop.train(run, data)
-    told = [line.get("bits") for line in lines(run, "train")]
-    assert [bits is None for bits in told] == [True, True, True, False, False, True]
-    assert all(bits > 0.1 for bits in told if bits is not None)
+    told = {line["step"]: line["bits"] for line in lines(run, "train")}
+    assert told.keys() == {4, 5}
+    assert all(bits > 0.1 for bits in told.values())
 
 
 def test_features_reach_the_model(tmp_path):
