@@ -108,7 +108,8 @@ class Layer(nn.Module):
         if up:
             self.vertical = nn.Conv2d(heard[-1], 2 * channels, (self.above, 2 * self.side + 1))
             self.link = nn.Conv2d(2 * channels, 2 * channels, 1, bias=False)
-            nn.init.normal_(self.vertical.weight, std=GATE_GAIN / math.sqrt(self.vertical.weight[0].numel()))
+            gain = 1.0 if self.first else GATE_GAIN  # intensities come through no gates
+            nn.init.normal_(self.vertical.weight, std=gain / math.sqrt(self.vertical.weight[0].numel()))
         if self.side or colours > 1 or not self.first:
             before_gates = [2 * edge for edge in self.edges]
             self.horizontal = ColourConv(heard, before_gates, self.side, own=not self.first, bias=False)

@@ -33,7 +33,7 @@ Place = tuple[int, int, int]
 def build(image: PixelTokens, seed: int = 0, **changed: Any) -> Pixelcnn:
     torch.manual_seed(seed)
     small = {"layers": 2, "channels": 24, "first_kernel_size": 3, "kernel_size": 3, "output_channels": 24}
-    model = models.build(PixelcnnSettings(**{**small, **changed}), image)
+    model = models.build(PixelcnnSettings.model_validate({**small, **changed}), image)
     assert isinstance(model, Pixelcnn)
     return model.double().eval()
 
@@ -292,6 +292,19 @@ def test_a_token_costs_a_pixel_and_a_row_s_beginning_a_row(colours: int, monkeyp
     assert max(costs) < done / 3
 
 
+def test_a_new_model_s_deepest_vertical_layer_still_hears_the_image() -> None:
+    image = PixelTokens(height=9, width=9, levels=4)
+    model = build(image, layers=20, first_kernel_size=7, classes=3)
+    spreads = []  # over images, before the gates
+    for name, module in model.named_modules():
+        if name.endswith("vertical"):
+            module.register_forward_hook(lambda _, inputs, z: spreads.append(float(z[:, :, -3:].std(dim=0).mean())))
+    with torch.no_grad():
+        model(random_tokens(image, 32, image.length), Condition(torch.zeros(32, dtype=torch.int64)))
+    assert len(spreads) == 20
+    assert 0.3 < min(spreads) < max(spreads) < 1.5
+
+
 def test_masked_weights_stay_zero_and_are_not_counted() -> None:
     image = PixelTokens(height=4, width=4, channels=3, levels=4)
     model = build(image, channels=7, output_channels=8, classes=2)  # the colours' shares differ
@@ -354,7 +367,7 @@ def test_only_images_will_do(tokens: TokenSpec) -> None:
 @pytest.mark.parametrize("name", ["channels", "output_channels"])
 def test_every_colour_needs_a_channel(name: str) -> None:
     with pytest.raises(UsageError) as caught:
-        models.build(PixelcnnSettings(**{name: 2}), PixelTokens(height=4, width=4, channels=3))
+        models.build(PixelcnnSettings.model_validate({name: 2}), PixelTokens(height=4, width=4, channels=3))
     assert caught.value.got == f"model.{name} = 2; the data are images of 4 × 4 × 3 with 256 levels."
     assert "3 or more" in caught.value.wanted
 
@@ -362,7 +375,7 @@ def test_every_colour_needs_a_channel(name: str) -> None:
 @pytest.mark.parametrize("name", ["first_kernel_size", "kernel_size"])
 def test_kernels_are_odd(name: str) -> None:
     with pytest.raises(ValidationError, match=r"6 is even.*so 5 or 7"):
-        PixelcnnSettings(**{name: 6})
+        PixelcnnSettings.model_validate({name: 6})
 
 
 def test_a_false_declaration_is_not_believed() -> None:
