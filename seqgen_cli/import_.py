@@ -8,6 +8,7 @@ import typer
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
+from seqgen_core.settings.model import SequnetSettings, WaveNetSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
 
 
@@ -61,6 +62,7 @@ def import_(
     codec = project.preprocess.sound_codec
     if codec.levels != values:
         raise UsageError(f"The snapshot speaks {values} token values; levels={codec.levels} was given.")
+    assert isinstance(project.model, WaveNetSettings | SequnetSettings)  # as the snapshot's kind says
     built = models.build(project.model, codec.tokens)
     built.load_state_dict(reference.reference_state_dict(snapshot, project.model))
 
