@@ -182,7 +182,8 @@ def test_each_prime_brings_its_own_label():
     assert len(draw(build("wavenet"), primes)) == 2  # a model without classes hears of none
 
 
-def test_features_tell_of_the_token_that_is_drawn():
+def test_features_tell_of_the_token_that_is_drawn(monkeypatch):
+    monkeypatch.setattr(stream, "UNIFORM_BLOCK", 7)
     model = build("wavenet", features=2)
     frames = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     told = Upsampled(frames, 10, 41)
