@@ -112,8 +112,7 @@ class SampleRNN(CausalModel):
             first_finer, ticks_finer = _ticks(begin, total, finer)
             # The faster tier's first ticks may lie in a frame of which all was told before.
             place = (begin + first_finer) % tier.size // finer
-            told_before = tells[:, place if place else tier.ratio :]
-            fresh, unwanted = tells[:, :0], 0
+            lasting, unwanted = tells[:, place:], 0
             if ticks:
                 frames = self._frames(codes, presence, first, ticks, tier.size)
                 y, layers = tier(frames, told, layers)  # (B, N, C)
@@ -121,7 +120,10 @@ class SampleRNN(CausalModel):
                     unwanted = (total - last) // tier.size
                 fresh = tier.tell(y[:, unwanted:])  # (B, (N - unwanted) R, C)
                 tells = fresh[:, -tier.ratio :].to(tells.dtype, copy=True)  # a view would hold on to all of it
-            told = torch.cat([told_before, fresh], dim=1)[:, : ticks_finer - unwanted * tier.ratio]
+                told = torch.cat([lasting, fresh], dim=1) if place else fresh
+            else:
+                told = lasting
+            told = told[:, : ticks_finer - unwanted * tier.ratio]
             kept += [*layers, tells]
         assert told is not None
 
