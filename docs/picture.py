@@ -1,6 +1,6 @@
 """Draw docs/continuation.png from the files of one clip: `python docs/picture.py FOLDER CLIP`.
 
-FOLDER is what `seqgen generate --conditional --out FOLDER` wrote. Needs matplotlib.
+FOLDER is what `seqgen generate --conditional --out FOLDER` wrote.
 """
 
 import json

@@ -153,7 +153,7 @@ def _primes(
     from seqgen_core.generation import starts
 
     account = run.settings.data
-    if not model.features:
+    if not model.local_features:
         account = account.model_copy(update={"features": None})
     length = starts.prime_length(model, account.codec, settings.prime_seconds, settings.rows)
     if settings.prime is not None:
@@ -162,7 +162,7 @@ def _primes(
     if settings.conditional:
         data = open_run_data(run, shared.screen)
         streams = [data.stream(item) for item in data.items(settings.split)]
-        if not model.features:
+        if not model.local_features:
             streams = [dataclasses.replace(stream, features=None) for stream in streams]
         whole = model.longest is not None or account.codec.kind == "pixels"
         return starts.draw_primes(streams, length, settings.count, settings.seed, whole=whole)
@@ -176,7 +176,7 @@ def _own_features(settings: GenerateSettings, run: "RunFolder", model: "CausalMo
     mel = run.settings.data.features
     if settings.features is None:
         return None
-    if mel is None or not model.features:
+    if mel is None or not model.local_features:
         raise UsageError(f"{run.path} was trained without features.", hint="Leave --features out.")
     from seqgen_core.audio.features import read_features
     from seqgen_core.streams import Upsampled

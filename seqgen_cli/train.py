@@ -137,10 +137,12 @@ def create_run(named: Path | None, project: Project, data: "PreparedData") -> "R
             f"model.classes = {model.classes}, but {data.path} has {labels or 'no'} labels.",
             hint=f"Set model.classes={labels}." if labels else "Prepare it with `seqgen preprocess labels=folder`.",
         )
-    if model.features not in (0, bands):
+    if model.local_features not in (0, bands):
         raise UsageError(
-            f"model.features = {model.features}, but {data.path} has {bands or 'no'} features.",
-            hint=f"Set model.features={bands}." if bands else "Prepare it with `seqgen preprocess --features mel`.",
+            f"model.local_features = {model.local_features}, but {data.path} has {bands or 'no'} features.",
+            hint=f"Set model.local_features={bands}."
+            if bands
+            else "Prepare it with `seqgen preprocess --features mel`.",
         )
     if named is not None:
         return RunFolder.create(named, settings)

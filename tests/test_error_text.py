@@ -221,9 +221,9 @@ TABLE = [
     ),
     (
         nothing,
-        "train --model wavenet features=3",
+        "train --model wavenet local_features=3",
         2,
-        "model.features = 3, but data/prepared has no features",
+        "model.local_features = 3, but data/prepared has no features",
         "seqgen preprocess --features mel",
     ),
     (nothing, "train --model pixelcnn", 2, "pixelcnn needs images; the data are categorical tokens", "wavenet"),

@@ -61,7 +61,7 @@ DRAWN = {
         skip=st.sampled_from(["sum", "mean"]),
         input=st.sampled_from(["embedding", "one-hot"]),
         classes=st.sampled_from([0, 3]),
-        features=st.sampled_from([0, 3]),
+        local_features=st.sampled_from([0, 3]),
     ),
     "sequnet": st.builds(
         SequnetSettings,
@@ -145,7 +145,7 @@ def drawn_model(data: st.DataObject, kind: str, tokens: TokenSpec | None = None)
 def drawn_clip(model: CausalModel, batch: int, steps: int) -> tuple[Tensor, Condition]:
     tokens = random_tokens(model.tokens, batch, steps)
     labels = torch.randint(model.classes, (batch,)) if model.classes else None
-    features = torch.randn(batch, steps, model.features, dtype=torch.float64) if model.features else None
+    features = torch.randn(batch, steps, model.local_features, dtype=torch.float64) if model.local_features else None
     return tokens, Condition(labels, features)
 
 

@@ -111,7 +111,7 @@ def make_run(path: Path, data: PreparedData, model: str = "sequnet", **train) ->
     if data.manifest.label_names:
         kind = kind.model_copy(update={"classes": len(data.manifest.label_names)})
     if told is not None:
-        kind = kind.model_copy(update={"features": told.bands})
+        kind = kind.model_copy(update={"local_features": told.bands})
     account = DataAccount(
         path=data.path,
         codec=data.manifest.codec,

@@ -72,7 +72,7 @@ def evaluate(
     """
     if model.classes and any(recording.label is None for recording in recordings):
         raise UsageError("The model was trained with labels, and a recording has none.", hint="Choose one by --label.")
-    if model.features and any(recording.features is None for recording in recordings):
+    if model.local_features and any(recording.features is None for recording in recordings):
         raise UsageError(
             "The model was trained with features, and a recording has none.",
             hint="Prepare the data as they were, with `seqgen preprocess --features mel`.",

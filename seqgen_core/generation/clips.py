@@ -79,7 +79,7 @@ def conditioned(model: CausalModel, primes: Sequence[Prime], label: int | None) 
         primes = [replace(prime, label=label) for prime in primes]
     if model.classes and any(prime.label is None for prime in primes):
         raise UsageError("The model was trained with labels, and none is known here.", hint="Choose one by --label.")
-    if model.features and any(prime.features is None for prime in primes):
+    if model.local_features and any(prime.features is None for prime in primes):
         raise UsageError(
             "The model was trained with features, and none are known here.",
             hint="Name a sound or .npy file by --features, or use --conditional.",

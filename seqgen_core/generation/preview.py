@@ -25,7 +25,7 @@ def preview_drawer(run: RunFolder, stream: Stream) -> Callable[[CausalModel, int
 
     def draw(model: CausalModel, step: int) -> list[Preview]:
         length = starts.prime_length(model, codec, None)
-        heard = stream if model.features else replace(stream, features=None)
+        heard = stream if model.local_features else replace(stream, features=None)
         primes = starts.draw_primes([heard], length, settings.sample_count, settings.seed, whole=image)
         rate = codec.tokens_per_second
         wanted = None if image else TEXT_TOKENS if rate is None else max(1, round(settings.sample_length * rate))

@@ -41,14 +41,14 @@ class CausalModel(nn.Module, ABC):
     tokens: what one token is. head: gives `head.size`, the outputs per token.
     receptive_field: tokens, the newest included; None for a recurrent model.
     period: the network repeats itself in time with this period, in tokens counted from the initial state.
-    classes: labels for global conditioning. features: numbers per token for local conditioning. With 0 there is none.
+    classes: labels for global conditioning; local_features: numbers per token for local conditioning; 0 means none.
     longest: tokens of the longest stream that the model can take, where there is such a thing, as for images.
     """
 
     receptive_field: int | None
     period: int = 1
     classes: int = 0
-    features: int = 0
+    local_features: int = 0
     longest: int | None = None
 
     def __init__(self, tokens: TokenSpec, mixtures: int = 0) -> None:
@@ -84,7 +84,7 @@ class CausalModel(nn.Module, ABC):
         """Consume tokens int64 (B, T, *shape), T >= 1: outputs (B, T, head.size) and the next state.
 
         outputs[:, t] predicts the token after tokens[:, t]. condition: labels where classes > 0, features of these
-        very tokens where features > 0.
+        very tokens where local_features > 0.
         Raises ShapeError, naming the shape that it got, where a tensor does not fit.
         """
         self._check(tokens, condition)
@@ -149,4 +149,4 @@ class CausalModel(nn.Module, ABC):
 
     def _check(self, tokens: Tensor, condition: Condition) -> None:
         check_tokens(tokens, self.tokens)
-        condition.check(tokens.shape[0], tokens.shape[1], self.classes, self.features)
+        condition.check(tokens.shape[0], tokens.shape[1], self.classes, self.local_features)

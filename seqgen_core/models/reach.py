@@ -21,9 +21,6 @@ from seqgen_core.models.tokens import random_tokens
 MOST_CLIPS = 32
 """Clips side by side where each token has one of its own."""
 
-MOST_CLIPS = 32
-"""Clips side by side where each token has one of its own."""
-
 
 def measure_reach(model: CausalModel) -> int:
     """Tokens, the newest included, that some output depends on, over all phases of the model's clock.
@@ -37,8 +34,6 @@ def measure_reach(model: CausalModel) -> int:
     if model.receptive_field is None:
         raise ValueError("a recurrent model has no receptive field to measure")
     twin = _redrawn(model)
-    if model.longest is not None:
-        return _largest_lag_within(twin, model.longest) + 1
     if model.longest is not None:
         return _largest_lag_within(twin, model.longest) + 1
     length = model.receptive_field + model.receptive_field // 8 + 2 * model.period
@@ -66,9 +61,10 @@ def _redrawn(model: CausalModel) -> CausalModel:
 
 def silent_condition(model: CausalModel, batch: int, steps: int) -> Condition:
     """Class 0 and features of zeros, of which `_redrawn` leaves nothing to hear."""
+    told = model.local_features
     return Condition(
         labels=torch.zeros(batch, dtype=torch.int64) if model.classes else None,
-        features=next(model.parameters()).new_zeros(batch, steps, model.features) if model.features else None,
+        features=next(model.parameters()).new_zeros(batch, steps, told) if told else None,
     )
 
 

@@ -85,11 +85,13 @@ def condition_of(model: CausalModel, streams: Sequence[Stream], first: int, step
     labels = features = None
     if model.classes:
         labels = torch.tensor([stream.label or 0 for stream in streams], device=device)
-    if model.features:
+    if model.local_features:
         rows = []
         for stream in streams:
             if stream.features is None:
-                raise ShapeError(f"no features beside the tokens of {stream.origin}; wanted {model.features} per token")
+                raise ShapeError(
+                    f"no features beside the tokens of {stream.origin}; wanted {model.local_features} per token"
+                )
             places = np.arange(first + 1, first + steps + 1).clip(max=len(stream.features) - 1)
             rows.append(np.asarray(stream.features[places], np.float32))
         weight = next(model.parameters())

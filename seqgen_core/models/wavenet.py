@@ -29,7 +29,7 @@ class WaveNet(CausalModel):
     def __init__(self, settings: WaveNetSettings, tokens: TokenSpec) -> None:
         super().__init__(tokens, settings.mixtures)
         self.settings = settings
-        self.classes, self.features = settings.classes, settings.features
+        self.classes, self.local_features = settings.classes, settings.local_features
         channels, skips = settings.residual_channels, settings.skip_channels
         count = settings.stacks * settings.layers
         dilations = [2 ** (index % settings.layers) for index in range(count)]  # tokens between taps
@@ -130,7 +130,7 @@ class Layer(nn.Module):
         self.gated = nn.Conv1d(channels, 2 * inner, settings.kernel_size, dilation=dilation, bias=bias)
         self.condition = nn.Embedding(settings.classes, 2 * inner) if settings.classes else None
         # Without a bias: the gated convolution has one, and features of zeros say nothing.
-        self.local = nn.Conv1d(settings.features, 2 * inner, 1, bias=False) if settings.features else None
+        self.local = nn.Conv1d(settings.local_features, 2 * inner, 1, bias=False) if settings.local_features else None
         self.residual = None if final else nn.Conv1d(inner, channels, 1, bias=bias)
         self.skip = nn.Conv1d(inner, settings.skip_channels, 1, bias=bias)
 

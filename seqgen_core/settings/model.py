@@ -48,7 +48,7 @@ class WaveNetSettings(_AnyModel):
     """How a token enters: a table of learned vectors, or the 1×1 convolution over one-hot vectors of the papers."""
     classes: int = Field(0, ge=0, le=1_000_000)
     """Class labels for global conditioning; 0 means none."""
-    features: int = Field(0, ge=0, le=65536)
+    local_features: int = Field(0, ge=0, le=65536)
     """Numbers per token for local conditioning, as many as the data's features have bands; 0 means none."""
 
 

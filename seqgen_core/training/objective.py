@@ -37,7 +37,9 @@ def batch_bits(
 def batch_condition(model: CausalModel, batch: Batch, device: torch.device) -> Condition:
     """What the model is told beside the tokens, as far as it asks for it."""
     labels = torch.from_numpy(batch.labels).to(device) if model.classes and batch.labels is not None else None
-    features = torch.from_numpy(batch.features).to(device) if model.features and batch.features is not None else None
+    features = (
+        torch.from_numpy(batch.features).to(device) if model.local_features and batch.features is not None else None
+    )
     return Condition(labels, features)
 
 

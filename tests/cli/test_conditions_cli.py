@@ -26,7 +26,7 @@ def vocoder(tmp_path, monkeypatch, program):
     out = program("preprocess", "raw", "--out", "data", "--features", "mel", "--levels", 16, "rate=1000", "jobs=1",
                   "mel_bands=3", "mel_hop=20", "mel_window=64")  # fmt: skip
     assert out.code == 0, out.err
-    out = program("train", "run", *TINY, "features=3")
+    out = program("train", "run", *TINY, "local_features=3")
     assert out.code == 0, out.err
     return tmp_path
 
@@ -74,10 +74,10 @@ def test_a_vocoder_asks_for_features(vocoder, program):
     assert out.code == 2
     assert "trained with features, and none are known here" in out.err
     assert "--features" in out.err
-    wrong = program("train", "more", *TINY, "features=4")
+    wrong = program("train", "more", *TINY, "local_features=4")
     assert wrong.code == 2
-    assert "model.features = 4, but data has 3 features" in wrong.err
-    assert "Set model.features=3." in wrong.err
+    assert "model.local_features = 4, but data has 3 features" in wrong.err
+    assert "Set model.local_features=3." in wrong.err
     assert program("train", "unaware", *TINY).code == 0  # a model need not be told
     assert program("generate", "unaware", "--length", 5).code == 0
     out = program("preprocess", "raw", "--out", "data", "--levels", 16, "rate=1000", "jobs=1")

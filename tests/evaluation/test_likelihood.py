@@ -120,7 +120,7 @@ def test_features_of_a_file_are_those_of_its_sound(tmp_path):
     assert np.array_equal(recording.features[np.arange(0, 850, 100)], frames)
 
 
-@pytest.mark.parametrize("what", ["classes", "features"])
+@pytest.mark.parametrize("what", ["classes", "local_features"])
 def test_what_the_model_is_told_must_be_known(what):
     settings = TINY_MODELS["wavenet"].model_copy(update={what: 2})
     model = models.build(settings, CategoricalTokens(values=4)).eval()

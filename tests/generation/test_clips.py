@@ -33,7 +33,7 @@ def build(kind, codec=SOUND, **update):
     tokens = random_tokens(codec.tokens, 1, steps, torch.Generator().manual_seed(0))
     told = Condition(
         torch.tensor([0]) if model.classes else None,
-        torch.randn(1, steps, model.features) if model.features else None,
+        torch.randn(1, steps, model.local_features) if model.local_features else None,
     )
     with torch.no_grad():  # fresh weights predict next to nothing: make them say something
         while model(tokens, told).std() < 2:
@@ -152,7 +152,7 @@ def test_a_fault_in_stepping_is_found(model, monkeypatch):
 
 
 def test_stepping_is_the_forward_with_features_too():
-    model = build("wavenet", features=2)
+    model = build("wavenet", local_features=2)
     frames = np.random.default_rng(0).normal(size=(7, 2))
     told = [Stream("", one.tokens, features=Upsampled(frames, 10, 60)) for one in some_streams(1)]
     assert stepping_error(model, told, 40) < 1e-4
@@ -184,7 +184,7 @@ def test_each_prime_brings_its_own_label():
 
 def test_features_tell_of_the_token_that_is_drawn(monkeypatch):
     monkeypatch.setattr(stream, "UNIFORM_BLOCK", 7)
-    model = build("wavenet", features=2)
+    model = build("wavenet", local_features=2)
     frames = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
     told = Upsampled(frames, 10, 41)
     (clip,) = draw(model, from_nothing(SOUND, 1, features=told))
@@ -199,7 +199,7 @@ def test_features_tell_of_the_token_that_is_drawn(monkeypatch):
 
 
 def test_the_features_of_an_excerpt_go_on_where_it_ends():
-    model = build("wavenet", features=2)
+    model = build("wavenet", local_features=2)
     frames = np.random.default_rng(0).normal(size=(9, 2))
     recording = Stream("a", np.random.default_rng(1).integers(0, 16, 80), features=Upsampled(frames, 10, 80))
     (prime,) = draw_primes([recording], 30, 1, seed=0)

@@ -64,7 +64,7 @@ def test_labels_are_asked_for_and_checked() -> None:
 
 
 def test_features_are_asked_for_and_checked() -> None:
-    model = models.build(SMALL_WAVENET.model_copy(update={"features": 2}), TOKENS)
+    model = models.build(SMALL_WAVENET.model_copy(update={"local_features": 2}), TOKENS)
     with pytest.raises(ShapeError, match="no features for a model of 2 features per token"):
         model(codes(2, 4))
     for shape in ((2, 3, 2), (2, 4, 3), (1, 4, 2)):

@@ -95,7 +95,7 @@ def test_labels_condition_each_recording():
 
 @pytest.mark.parametrize(("chunk", "batch_size"), CUTS)
 def test_features_tell_of_the_token_that_is_predicted(chunk, batch_size):
-    model = build("wavenet", features=2)
+    model = build("wavenet", local_features=2)
     rng = np.random.default_rng(1)
     streams = [
         Stream("", stream.tokens, features=Upsampled(rng.normal(size=(1 + length // 10, 2)), 10, length))
@@ -112,7 +112,7 @@ def test_features_tell_of_the_token_that_is_predicted(chunk, batch_size):
 
 
 def test_beyond_a_stream_its_last_features_stand():
-    model = build("wavenet", features=2)
+    model = build("wavenet", local_features=2)
     features = np.arange(8.0).reshape(4, 2)
     told = condition_of(model, [Stream("", np.zeros(4, np.int64), features=features)], 1, 4)
     assert told.labels is None
@@ -123,7 +123,7 @@ def test_beyond_a_stream_its_last_features_stand():
 
 def test_a_model_with_features_wants_them():
     with pytest.raises(ShapeError, match="no features beside the tokens of here"):
-        score_streams(build("wavenet", features=2), [Stream("here", np.zeros(4, np.int64))])
+        score_streams(build("wavenet", local_features=2), [Stream("here", np.zeros(4, np.int64))])
 
 
 def test_vectors_are_scored_as_wholes():

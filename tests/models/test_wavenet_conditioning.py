@@ -21,7 +21,7 @@ from seqgen_core.settings.model import WaveNetSettings
 from seqgen_core.settings.tokens import CategoricalTokens
 
 SMALL = WaveNetSettings(
-    stacks=1, layers=3, residual_channels=6, dilation_channels=5, skip_channels=12, output_channels=9, features=4
+    stacks=1, layers=3, residual_channels=6, dilation_channels=5, skip_channels=12, output_channels=9, local_features=4
 )
 FOUR = CategoricalTokens(values=4)
 
@@ -34,7 +34,7 @@ def wavenet(**changes) -> WaveNet:
 
 
 def test_features_that_stand_still_are_a_bias_of_filter_and_gate():
-    model, plain = wavenet(), wavenet(features=0)
+    model, plain = wavenet(), wavenet(local_features=0)
     tokens, told = torch.randint(4, (2, 30)), torch.randn(4, dtype=torch.float64)
     state = {name: value for name, value in model.state_dict().items() if "local" not in name}
     for name, layer in model.named_modules():
@@ -84,11 +84,11 @@ def test_features_that_do_not_fit_are_refused(condition, said):
     with pytest.raises(ShapeError, match=said):
         wavenet()(torch.zeros(2, 9, dtype=torch.int64), condition)
     with pytest.raises(ShapeError, match=r"features \(2, 9, 4\); wanted None"):
-        wavenet(features=0)(torch.zeros(2, 9, dtype=torch.int64), Condition(features=torch.zeros(2, 9, 4)))
+        wavenet(local_features=0)(torch.zeros(2, 9, dtype=torch.int64), Condition(features=torch.zeros(2, 9, 4)))
 
 
 def test_the_table_counts_what_is_told():
-    told, plain = wavenet(), wavenet(features=0)
+    told, plain = wavenet(), wavenet(local_features=0)
     more = 3 * 4 * 2 * SMALL.dilation_channels
     assert told.parameter_count - plain.parameter_count == more
     assert told.multiply_adds - plain.multiply_adds == more

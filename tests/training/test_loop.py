@@ -324,7 +324,7 @@ def test_features_reach_the_model(tmp_path):
     before = loop.models.build(run.settings.model, run.settings.tokens)
     after = dict(run.model(ema=False)[0].named_parameters())
     assert all(not torch.equal(old, after[name]) for name, old in before.named_parameters())
-    assert before.features == 3
+    assert before.local_features == 3
 
 
 @pytest.mark.parametrize("kind", ["sequnet", "wavenet"])

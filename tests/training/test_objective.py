@@ -126,7 +126,7 @@ def test_the_first_batch_of_a_resumed_run_without_a_state_begins_anew(model):
 @pytest.mark.parametrize("what", ["labels", "features"])
 def test_what_the_batch_tells_reaches_the_model(what):
     torch.manual_seed(0)
-    update = {"classes": 3} if what == "labels" else {"features": 2}
+    update = {"classes": 3} if what == "labels" else {"local_features": 2}
     model = models.build(TINY_MODELS["wavenet"].model_copy(update=update), CategoricalTokens(values=8))
     plain = batch()
     rng = np.random.default_rng(1)
