@@ -18,6 +18,7 @@ from seqgen_core.generation.stream import Filters, draw_tokens
 from seqgen_core.models.base import CausalModel
 from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.project import load_project
+from seqgen_core.streams import Stream
 
 CODEC = AudioCodecSettings()
 SECONDS = 5.0
@@ -27,7 +28,7 @@ ROUNDS = 3
 
 def cached_rate(model: CausalModel, heard: np.ndarray) -> float:
     """Samples per second by stepping, after priming."""
-    steps = draw_tokens(model, heard[None], 1_000_000, ClipUniforms(0, [0]), Filters())
+    steps = draw_tokens(model, [Stream("", heard)], 1_000_000, ClipUniforms(0, [0]), Filters())
     next(steps)
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < SECONDS:
@@ -43,7 +44,7 @@ def plain_rate(model: CausalModel, heard: np.ndarray) -> float:
     uniforms = ClipUniforms(0, [0])
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < SECONDS:
-        drawn = model.head.sample(model(tokens, last=1)[:, -1], torch.from_numpy(uniforms.draw(1)[:, 0]))
+        drawn = model.head.sample(model(tokens, last=1)[:, -1], torch.from_numpy(uniforms.draw(1)))
         tokens = torch.cat([tokens[:, 1:], drawn[:, None]], dim=1)
         count += 1
     return count / (time.perf_counter() - started)
