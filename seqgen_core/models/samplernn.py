@@ -6,8 +6,8 @@ weight-normalised; forget gates begin open.
 Changed: any number of tiers, from a list of frame sizes. A tier of frame size S ticks at the tokens number 0, S, 2S, …
 since the initial state, hears the S newest tokens and tells of the next S outputs; so a stream needs no silence before
 it, and a training window of a multiple of the period cuts no frame in two. The GRU is torch's, which resets the past
-after its weights, the authors' before them: as many parameters. Symbols without an order are heard through their
-embedding, binary vectors as they are.
+after its weights, the authors' before them: as many parameters. First weights are as loud as He's only behind a ReLU,
+so that outputs begin quiet. Symbols without an order are heard through their embedding, binary vectors as they are.
 Left out: the slowest tier's own predictions of its whole frame, which the authors' three-tier code holds and which
 reach no output; `reference_parameters` counts them, and nothing else differs in number.
 Axes: B batch, T time in tokens, N ticks of a tier, C channels, V token values, F numbers heard of a token, S tokens of
