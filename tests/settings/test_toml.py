@@ -51,9 +51,7 @@ def test_a_whole_project_comes_back(tmp_path):
     assert read_toml(Project, tmp_path / "p.toml") == project
 
 
-@pytest.mark.parametrize(
-    "value", [1e-08, 1e16, 0.1, -3.0, float("inf"), 5, -(2**40), True, [1, 2], [], {"a b": {"c": []}}, {}]
-)
+@pytest.mark.parametrize("value", [1e-08, 1e16, 0.1, -3.0, 5, -(2**40), True, [1, 2], [], {"a b": {"c": []}}, {}])
 def test_values_are_toml(value):
     class Any(Settings):
         held: object = None
