@@ -4,6 +4,7 @@ Everything that decides the next weights is in the checkpoint or follows from (s
 N steps, a stop and N more give the very weights of 2N steps, unless a limit in time shapes the learning rate.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -254,7 +255,8 @@ class _Trainer:
             self.progress.update(self.step, now="drawing a sample")
             # Drawing can take minutes; what it had not yet drawn is no loss. The weights come back outside of it.
             with self._averaged(), self.stop.at_once():
-                journal.previews(self.step, list(self.draw_samples(self.model.eval(), self.step)))
+                drawing = copy.deepcopy(self.model).eval().fold()  # weight normalisation would be done at each step
+                journal.previews(self.step, list(self.draw_samples(drawing, self.step)))
 
     def _averaged(self) -> AbstractContextManager[None]:
         return self.average.applied_to(self.model) if self.average is not None else nullcontext()
