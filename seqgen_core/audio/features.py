@@ -104,8 +104,10 @@ def _read_frames(path: Path, settings: MelSettings) -> NDArray[np.float32]:
     wanted = f"Frames (any number, {settings.bands}) as the model was trained with: {settings}."
     try:
         frames = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise SeqgenError(f"{path} cannot be read as an array: {' '.join(str(problem).split())}", wanted) from None
+    except OSError as problem:
+        raise SeqgenError(f"{path} cannot be read: {problem.strerror or problem}.", wanted) from None
+    except (ValueError, EOFError):  # numpy's own words advise to load pickles, which run what they hold
+        raise SeqgenError(f"{path} is no array of numbers as numpy.save writes it, or is cut short.", wanted) from None
     if not isinstance(frames, np.ndarray) or frames.dtype.kind not in "fiu":
         raise UsageError(f"{path} holds no array of numbers.", wanted)
     if frames.ndim != 2 or frames.shape[1] != settings.bands or not len(frames):

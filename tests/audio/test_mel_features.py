@@ -182,3 +182,12 @@ def test_files_that_are_no_arrays(tmp_path):
         (tmp_path / "text.wav").write_bytes(b"no sound")
         with pytest.raises(SeqgenError, match=name):
             read_features(tmp_path / name, SMALL)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"\x93NUMPY\x01\x00v\x00{'descr'"])
+def test_a_damaged_array_is_named_without_advice_to_load_pickles(tmp_path, content):
+    file = tmp_path / "damaged.npy"
+    file.write_bytes(content)
+    with pytest.raises(SeqgenError, match=r"damaged\.npy is no array of numbers") as caught:
+        read_features(file, MelSettings(rate=8000, bands=20))
+    assert "pickle" not in str(caught.value)
