@@ -11,10 +11,10 @@ COMMANDS = {
     "demo": ("demo", "Show the whole road in a few minutes, with sound of its own."),
     "init": ("init", "Write a commented seqgen.toml and the folder data/raw."),
     "download": ("download", "Fetch sound from addresses and lists, or data sets by name."),
-    "preprocess": ("preprocess", "Turn sound files into tokens on disk."),
+    "preprocess": ("preprocess", "Turn sound, text, notes or images into tokens on disk."),
     "train": ("train", "Train a model on prepared data, or go on with a run."),
-    "generate": ("generate", "Draw clips from a run, or continue real sound."),
-    "evaluate": ("evaluate", "Score a run in bits per sample."),
+    "generate": ("generate", "Draw clips from a run, or continue what is real."),
+    "evaluate": ("evaluate", "Score a run in bits per token."),
     "import": ("import_", "Take weights of the Seq-U-Net reference code into a run."),
     "info": ("info", "Look at models, prepared data, runs and the machine."),
 }

@@ -80,6 +80,6 @@ def class_number(label: str | None, run: "RunFolder", *, needed: bool) -> int | 
         return None
     if label in names:
         return names.index(label)
-    if label.isdecimal() and int(label) < classes:
+    if label.isdecimal() and int(label) < classes and not (names and all(name.isdecimal() for name in names)):
         return int(label)
     raise UsageError(f"There is no label {label!r} in {run.path}.", hint=f"Choose one of: {known}.")

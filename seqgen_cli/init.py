@@ -8,6 +8,7 @@ import typer
 from seqgen_cli.options import Shared, command
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
+from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.project import PROJECT_FILE, Project
 
 DEFAULT_MAX_TIME = "10m"
@@ -25,7 +26,7 @@ def init(
         typer.Argument(metavar="[DIR]", help="Project folder (this one without it), and settings to put in force."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Kind of model whose settings are written: sequnet or wavenet.")
+        str | None, typer.Option(help=f"Kind of model whose settings are written: {', '.join(MODEL_KINDS)}.")
     ] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings to put in force.")] = None,
 ) -> None:
@@ -49,6 +50,6 @@ def init(
     write_text_atomically(path, project_template(project.model.kind, in_force))
     raw = folder / "data" / "raw"
     raw.mkdir(parents=True, exist_ok=True)
-    shared.screen.line(f"wrote {path}; put sound files into {raw}, or fetch some with `seqgen download URL`")
+    shared.screen.line(f"wrote {path}; put your files into {raw}, or fetch some with `seqgen download URL`")
     shared.screen.line("then: seqgen preprocess, seqgen train, seqgen generate --conditional, seqgen evaluate")
     shared.screen.result({"file": path, "raw": raw})

@@ -188,7 +188,7 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
             ("steps", f"{report.step:,} ({report.tokens:,} tokens scored in {report.seconds:.0f} s)"),
             ("held-out", held_out),
             ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None)),
-            ("listen", f"seqgen generate {run.path} --conditional"),
+            ("draw", f"seqgen generate {run.path} --conditional"),
             ("go on", f"seqgen train --resume {run.path}{prolong}"),
         ],
     )

@@ -65,6 +65,19 @@ def read_stream(path: Path, codec: CodecSettings, gain: float = 1.0, features: M
     return Stream(str(path), tokens, features=told)
 
 
+def read_streams(
+    path: Path, codec: CodecSettings, gain: float = 1.0, features: MelSettings | None = None
+) -> list[Stream]:
+    """All recordings of a person's own file: as `read_stream`, but every test sequence of a file of piano rolls."""
+    if isinstance(codec, NotesCodecSettings) and path.suffix.lower() == ".mat":
+        from seqgen_core.notes.mat import read_mat
+
+        read_stream(path, codec)  # raises where the keys are not the codec's
+        rolls = read_mat(path)["test"]
+        return [Stream(f"{path} test {number}", roll) for number, roll in enumerate(rolls, start=1) if len(roll) > 1]
+    return [read_stream(path, codec, gain, features)]
+
+
 def read_image_tokens(path: Path, codec: PixelsCodecSettings, rows: int) -> np.ndarray:
     """The first `rows` rows of an image as tokens. Raises SeqgenError where it is no image of the codec's size."""
     from seqgen_core.images.codec import PixelsCodec

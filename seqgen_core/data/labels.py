@@ -67,7 +67,9 @@ def label_files(labels: str, files: Sequence[RawFile]) -> tuple[list[RawFile], l
             kept.append(replace(file, label=label, given=split or file.given))
     if files and not kept:
         raise UsageError(
-            f"Not one of {len(files)} files gets a label: {rejected[0].origin}: {rejected[0].reason}.", _WANTED
+            f"Not one of {len(files)} files gets a label: {rejected[0].origin}: {rejected[0].reason}.",
+            _WANTED,
+            "Set --labels to what the names really are; none leaves labels out.",
         )
     return kept, rejected
 

@@ -13,7 +13,7 @@ from typing import cast
 from seqgen_core.data import splits
 from seqgen_core.data.discover import Found, RawFile, find_sources
 from seqgen_core.data.fetching.locks import lock
-from seqgen_core.data.kinds import choose_kind
+from seqgen_core.data.kinds import choose_kind, unused_settings
 from seqgen_core.data.kinds.base import Gathered
 from seqgen_core.data.labels import label_files
 from seqgen_core.data.store import (
@@ -52,8 +52,9 @@ class PreprocessReport:
         return None if rate is None else self.tokens(split) / rate
 
     def tokens(self, split: Split) -> int:
-        """Tokens in one split."""
-        return sum(item.length for item in self.items(split))
+        """Tokens in one split; of images without the blank that each begins with."""
+        blank = 1 if self.manifest.codec.kind == "pixels" else 0
+        return sum(item.length - blank for item in self.items(split))
 
     @property
     def too_short(self) -> tuple[Rejected, ...]:
@@ -74,7 +75,7 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
     """
     progress = progress or Silent()
     out = settings.out
-    found, kind = Found(), "tasks"
+    found, kind, what = Found(), "tasks", "a synthetic task"
     if settings.task == "none":
         if any(Path(path).absolute() == out.absolute() for path in settings.inputs):
             raise UsageError(f"{out} is input and output at once.", hint="Choose another folder with --out.")
@@ -89,7 +90,23 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
             )
         found.files, unlabelled = label_files(settings.labels, found.files)
         found.rejected += unlabelled
+    for name in unused_settings(settings, kind):
+        progress.warn(f"preprocess.{name} means nothing for {what}: it is not used")
     fingerprint = _fingerprint(settings, found)
+    made = not out.exists()
+    try:
+        return _prepare(kind, settings, found, fingerprint, progress)
+    except BaseException:
+        if made and {file.name for file in out.iterdir()} <= {LOCK}:
+            (out / LOCK).unlink(missing_ok=True)
+            out.rmdir()
+        raise
+
+
+def _prepare(
+    kind: str, settings: PreprocessSettings, found: Found, fingerprint: str, progress: Progress
+) -> PreprocessReport:
+    out = settings.out
     with lock(out / LOCK) as held:
         if not held:
             raise SeqgenError(
@@ -126,7 +143,11 @@ def _gather(kind: str, settings: PreprocessSettings, found: Found, progress: Pro
     gathered = gather(settings, found.files, progress)
     if not gathered.recordings:
         shown = "; ".join(f"{r.origin}: {r.reason}" for r in gathered.rejected[:5])
-        raise SeqgenError(f"None of {len(gathered.rejected)} could be used: {shown}.", _WANTED[kind])
+        raise SeqgenError(
+            f"None of {len(gathered.rejected)} could be used: {shown}.",
+            _WANTED[kind],
+            "Mend these files or name others; --codec says of what kind they are.",
+        )
     return gathered
 
 

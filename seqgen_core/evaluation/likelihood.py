@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seqgen_core.codecs import read_stream
+from seqgen_core.codecs import read_streams
 from seqgen_core.data.store import PreparedData, Split
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.models.base import CausalModel
@@ -54,7 +54,7 @@ def file_recordings(paths: Sequence[Path], account: DataAccount, label: int | No
 
     Raises SeqgenError or UsageError, naming the file, for one of no use.
     """
-    found = [read_stream(path, account.codec, account.gain, account.features) for path in paths]
+    found = [stream for path in paths for stream in read_streams(path, account.codec, account.gain, account.features)]
     return [replace(stream, label=label) for stream in found]
 
 

@@ -20,6 +20,8 @@ SOUND_PRIME_SECONDS = 2.0
 SOUND_SECONDS = 2.0
 NOTES_SECONDS = 30.0
 TEXT_TOKENS = 500
+FILE_SUFFIXES = {".txt", ".text", ".md", ".wav", ".flac", ".mp3", ".mid", ".midi", ".png", ".jpg"}
+"""A prime for text that ends so is meant as a file."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ def own_prime(source: str, account: DataAccount, length: int, label: int | None 
     codec, path = account.codec, Path(source)
     if isinstance(codec, TextCodecSettings):
         is_file = "\n" not in source and len(source) < 255 and path.is_file()
+        if not is_file and " " not in source and path.suffix.lower() in FILE_SUFFIXES:
+            raise UsageError(f"There is no file {source}.", hint="Check the name; words are continued as they are.")
         tokens = codecs.read_stream(path, codec).tokens if is_file else codecs.encode_text(source, codec)
         if not len(tokens):
             raise UsageError("The prime is empty.", hint="Leave --prime out to start from nothing.")
@@ -130,6 +134,8 @@ def own_prime(source: str, account: DataAccount, length: int, label: int | None 
 def clip_length(codec: CodecSettings, primes: Sequence[Prime], *, length: int | None, seconds: float | None) -> int:
     """New tokens of each clip: as asked, else what is usual for its kind. Raises UsageError where it cannot be."""
     rate = codec.tokens_per_second
+    if seconds is not None and isinstance(codec, TextCodecSettings):
+        raise UsageError("Text takes no time, so --seconds means nothing here.", hint="Use --length N.")
     if isinstance(codec, PixelsCodecSettings):
         left = codec.tokens.length - len(primes[0].tokens)
         if length is not None and length > left:
@@ -140,8 +146,6 @@ def clip_length(codec: CodecSettings, primes: Sequence[Prime], *, length: int | 
     if length is not None:
         return length
     if rate is None:
-        if seconds is not None:
-            raise UsageError("Text takes no time, so --seconds means nothing here.", hint="Use --length N.")
         return TEXT_TOKENS
     if seconds is None:
         told = [len(prime.features) - len(prime.tokens) for prime in primes if prime.features is not None]

@@ -36,7 +36,7 @@ class Project(Settings):
     download: DownloadSettings = DownloadSettings()
     """What `seqgen download` fetches."""
     preprocess: PreprocessSettings = PreprocessSettings()
-    """How `seqgen preprocess` turns sound into tokens."""
+    """How `seqgen preprocess` turns files into tokens."""
     model: ModelSettings = SequnetSettings()
     """The model that `seqgen train` builds."""
     train: TrainSettings = TrainSettings()

@@ -59,7 +59,7 @@ def test_the_first_kind_that_is_there(tmp_path: Path, names: list[str], kind: st
     (tmp_path / "raw").mkdir()
     chosen, is_wanted, what = choose_kind(PreprocessSettings(inputs=(fill(tmp_path / "raw", *names),)), Path("nowhere"))
     assert chosen == kind
-    assert what == {"sound": "sound", "notes": "music in notes", "images": "image", "text": "text"}[kind]
+    assert what == {"sound": "sound", "notes": "MIDI file or piano roll", "images": "image", "text": "text"}[kind]
     shown = [path for path in (tmp_path / "raw").rglob("*") if path.is_file()]
     assert any(map(is_wanted, shown)) is bool(names and names != ["table.csv"])
 

@@ -11,6 +11,7 @@ from seqgen_core.data import preprocess as stage
 from seqgen_core.data.preprocess import PreprocessReport, preprocess
 from seqgen_core.data.store import SPLITS, PreparedData
 from seqgen_core.errors import SeqgenError
+from seqgen_core.progress import Silent
 from seqgen_core.settings.preprocess import PreprocessSettings
 
 
@@ -127,7 +128,7 @@ def test_the_old_data_stand_where_new_ones_fail(tmp_path: Path, monkeypatch: pyt
     ("codec", "said"),
     [
         ("pixels", "There is no image in"),
-        ("piano-roll", "There is no music in notes in"),
+        ("piano-roll", "There is no MIDI file or piano roll in"),
         ("mu-law", "There is no sound in"),
     ],
 )
@@ -143,3 +144,25 @@ def test_nothing_usable_names_the_reasons(tmp_path: Path) -> None:
     with pytest.raises(SeqgenError, match=r"None of 1 files? could be used: .*0\.txt: "):
         prepare(tmp_path / "raw", tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_settings_of_another_kind_are_told_and_a_failure_leaves_no_folder(tmp_path):
+    class Told(Silent):
+        def __init__(self):
+            self.warnings = []
+
+        def warn(self, line):
+            self.warnings.append(line)
+
+    (tmp_path / "a.txt").write_text("some words to read\n" * 9)
+    told = Told()
+    settings = PreprocessSettings(inputs=(tmp_path / "a.txt",), out=tmp_path / "out", levels=12, features="mel")
+    preprocess(settings, told)
+    assert told.warnings == [
+        "preprocess.features means nothing for text: it is not used",
+        "preprocess.levels means nothing for text: it is not used",
+    ]
+    (tmp_path / "cut.mid").write_bytes(b"MThd\x00\x00")
+    with pytest.raises(SeqgenError, match="None of 1 could be used"):
+        preprocess(PreprocessSettings(inputs=(tmp_path / "cut.mid",), out=tmp_path / "gone"))
+    assert not (tmp_path / "gone").exists()

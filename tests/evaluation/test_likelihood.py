@@ -151,3 +151,10 @@ def test_bits_are_named_as_the_field_names_them(codec: CodecSettings, named: dic
 def test_a_perplexity_beyond_all_bounds_is_no_fault() -> None:
     words = TextCodecSettings(kind="words", vocabulary=("a", "b"))
     assert math.isfinite(likelihood.measures(words, 1e6)["perplexity"])
+
+
+def test_a_file_of_piano_rolls_gives_every_test_sequence(shared_data):
+    account = DataAccount(codec=NotesCodecSettings())
+    found = likelihood.file_recordings([shared_data / "symbolic" / "JSB_Chorales.mat"], account)
+    assert len(found) == 77
+    assert len({recording.origin for recording in found}) == 77

@@ -293,3 +293,16 @@ def test_own_files_that_are_none(tmp_path):
             starts.own_prime(str(tmp_path / "nix"), DataAccount(codec=codec), 30)
     with pytest.raises(SeqgenError):
         starts.own_prime(str(tmp_path / "nix.png"), DataAccount(codec=IMAGES), 10)
+
+
+def test_a_prime_that_is_meant_as_a_file_must_be_there():
+    account = DataAccount(codec=TextCodecSettings(vocabulary=tuple("abc. tx")))
+    with pytest.raises(UsageError, match=r"There is no file a\.txt"):
+        starts.own_prime("a.txt", account, 9)
+    assert len(starts.own_prime("a. txt", account, 9).tokens) == 6
+
+
+def test_text_takes_no_time_even_beside_a_length():
+    primes = starts.from_nothing(TextCodecSettings(vocabulary=("a", "b")), 1)
+    with pytest.raises(UsageError, match="Text takes no time"):
+        starts.clip_length(TextCodecSettings(vocabulary=("a", "b")), primes, length=5, seconds=2.0)

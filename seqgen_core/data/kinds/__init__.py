@@ -33,11 +33,31 @@ def looks_like_text(path: Path) -> bool:
 
 _KINDS: dict[str, tuple[IsWanted, str]] = {
     "sound": (looks_like_sound, "sound"),
-    "notes": (looks_like_notes, "music in notes"),
+    "notes": (looks_like_notes, "MIDI file or piano roll"),
     "images": (looks_like_images, "image"),
     "text": (looks_like_text, "text"),
 }
 """In the order in which a kind is guessed: a folder of sound may well hold pictures and a text."""
+
+
+_ONLY_FOR: dict[str, tuple[str, ...]] = {
+    "sound": (
+        *("rate", "trim_silence", "longest_silence", "minimum_seconds", "chunk_seconds", "normalise"),
+        *("features", "mel_bands", "mel_hop", "mel_window"),
+    ),
+    "notes": ("frames_per_second",),
+    "images": ("image_size", "grey"),
+    "tasks": ("task_length", "task_count"),
+}
+"""Settings of preprocess that one kind alone listens to; levels is for sound and images, labels for files."""
+
+
+def unused_settings(settings: PreprocessSettings, kind: str) -> list[str]:
+    """Settings that differ from their defaults and mean nothing for the kind."""
+    foreign = [name for other, names in _ONLY_FOR.items() if other != kind for name in names]
+    foreign += ["levels"] if kind not in ("sound", "images") else []
+    foreign += ["labels"] if kind == "tasks" else []
+    return [name for name in foreign if getattr(settings, name) != PreprocessSettings.model_fields[name].default]
 
 
 def choose_kind(settings: PreprocessSettings, avoid: Path) -> tuple[str, IsWanted, str]:
