@@ -23,7 +23,7 @@ def main(folder: Path, number: int) -> None:
     clip = sheet["clips"][number]
     waveform, rate = soundfile.read(folder / clip["files"]["joined"], dtype="float32")
     kind = sheet["model"]["kind"]
-    switch = clip["prime"]["seconds"]
+    switch = clip["prime"]["tokens"] / sheet["codec"]["rate"]
     seconds = np.arange(len(waveform)) / rate
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(9, 4.2), sharex=True, height_ratios=(1, 1.6))
     top.plot(seconds[seconds < switch], waveform[seconds < switch], color="#555555", linewidth=0.4)

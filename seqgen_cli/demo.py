@@ -41,8 +41,10 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for everything the demo makes.")] = Path(
         "seqgen-demo"
     ),
-    max_time: Annotated[str, typer.Option(metavar="DURATION", help="Longest training, such as 90s or 2m.")] = "2m",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of training and of the clips.")] = 0,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Longest training, such as 90s; 2m without it.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of training and of the clips.")] = None,
 ) -> None:
     """Show the whole road in a few minutes: no network, no files and no GPU needed."""
     ordinary, settings = split_arguments(overrides)
@@ -60,7 +62,7 @@ def demo(
         _synthesise(shared, sound)
     run = _train_on(shared, folder, project)
     evaluation = _score(shared, run)
-    heard = _listen(shared, run, folder, seed)
+    heard = _listen(shared, run, folder, project.train.seed)
     _summary(shared, run, folder, evaluation, heard)
 
 
@@ -71,7 +73,9 @@ def _free(out: Path) -> Path:
     return folder
 
 
-def _settings(shared: Shared, folder: Path, sound: Path, max_time: str, seed: int, overrides: list[str]) -> "Project":
+def _settings(
+    shared: Shared, folder: Path, sound: Path, max_time: str | None, seed: int | None, overrides: list[str]
+) -> "Project":
     from seqgen_core.settings.project import load_project
 
     return load_project(
@@ -79,7 +83,7 @@ def _settings(shared: Shared, folder: Path, sound: Path, max_time: str, seed: in
         base={} if shared.config is None else None,
         preset=PRESET,
         sections=["model", "train", "preprocess"],
-        overrides=[*shared.overrides, *overrides],
+        overrides=["train.max_time=2m", *shared.overrides, *overrides],
         flags={
             "preprocess.inputs": [str(sound)],
             "preprocess.out": str(folder / "data" / "prepared"),

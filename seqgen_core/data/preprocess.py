@@ -85,7 +85,7 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
             names = ", ".join(str(path) for path in settings.inputs)
             raise SeqgenError(
                 f"There is no {what} in {names}" + "".join(f"; {note}" for note in found.notes) + ".",
-                _WANTED[kind],
+                _WANTED[kind] if settings.codec is not None else " ".join(_WANTED.values()),
                 "Name the folder that holds them: `seqgen preprocess FOLDER`; `seqgen download` fetches some.",
             )
         found.files, unlabelled = label_files(settings.labels, found.files)
