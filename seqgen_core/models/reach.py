@@ -104,33 +104,6 @@ def _largest_lag_within(model: CausalModel, length: int) -> int:
     return largest
 
 
-def _sound(model: CausalModel, tokens: Tensor, presence: Tensor) -> Tensor:
-    """Loudest outputs (B, T) of tokens (B, T, *shape) that are as loud as presence (B, T) says."""
-    with _OpenRelus():
-        outputs = model.forward_weighted(tokens, presence, silent_condition(model, *tokens.shape[:2]))
-    return outputs.abs().amax(dim=2)
-
-
-@torch.inference_mode()
-def _largest_lag_within(model: CausalModel, length: int) -> int:
-    """Largest distance from a token to an output that it moves, in streams of just that length; -1 where none does.
-
-    The tokens are tried from the first on, each in a clip of its own, until the rest is too close to the end.
-    """
-    tokens = random_tokens(model.tokens, 1, length, torch.Generator().manual_seed(1))
-    largest, first, count = -1, 0, 2
-    while first < length and length - 1 - first > largest:
-        places = torch.arange(first, min(first + count, length))
-        presence = next(model.parameters()).new_zeros(len(places), length)
-        presence[torch.arange(len(places)), places] = 1
-        moved = _sound(model, tokens.expand(len(places), *tokens.shape[1:]), presence) > 0  # (B, T)
-        newest = length - 1 - moved.flip(1).int().argmax(dim=1)
-        largest = max([largest, *(newest - places)[moved.any(dim=1)].tolist()])
-        first += len(places)
-        count = min(2 * count, MOST_CLIPS)
-    return largest
-
-
 @torch.inference_mode()
 def _largest_lag(model: CausalModel, length: int) -> int | None:
     """Largest distance from a token to an output that it moves; None where that output is the clip's last.

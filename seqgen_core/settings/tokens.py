@@ -67,22 +67,19 @@ class BinaryTokens(Settings):
         return f"binary vectors of {self.width}"
 
 
-class AmplitudeTokens(Settings):
-    """Each token is an amplitude on an even grid of `levels`, of which a model gives a density, not a table."""
+class _OrderedNumber(Settings):
+    """What amplitudes and intensities have in common: a token is one number, near numbers mean near things."""
 
-    kind: Literal["amplitude"] = "amplitude"
-    """Sort of token."""
-    levels: int = Field(65536, ge=2, le=65536)
-    """Steps of the grid; code c stands for (c - h) / h with h = levels // 2."""
+    levels: int
 
     @property
     def values(self) -> int:
-        """Codes, numbered from 0."""
+        """Values of a token, numbered from 0."""
         return self.levels
 
     @property
     def ordered(self) -> bool:
-        """Near codes are near amplitudes."""
+        """Near numbers mean near things."""
         return True
 
     @property
@@ -95,11 +92,20 @@ class AmplitudeTokens(Settings):
         """Bits per token of a model that knows nothing."""
         return math.log2(self.levels)
 
+
+class AmplitudeTokens(_OrderedNumber):
+    """Each token is an amplitude on an even grid of `levels`, of which a model gives a density, not a table."""
+
+    kind: Literal["amplitude"] = "amplitude"
+    """Sort of token."""
+    levels: int = Field(65536, ge=2, le=65536)
+    """Steps of the grid; code c stands for (c - h) / h with h = levels // 2."""
+
     def __str__(self) -> str:
         return f"amplitudes with {self.levels} levels"
 
 
-class PixelTokens(Settings):
+class PixelTokens(_OrderedNumber):
     """Images in raster order: one token that says nothing (0), then height × width × channels intensities.
 
     Rows from the top, columns from the left, colours of a pixel one after another. The first token is there so that
@@ -116,26 +122,6 @@ class PixelTokens(Settings):
     """Colours of a pixel: 1 for grey, 3 for red, green and blue."""
     levels: int = Field(256, ge=2, le=256)
     """Intensities that each colour can have."""
-
-    @property
-    def values(self) -> int:
-        """Values of a token."""
-        return self.levels
-
-    @property
-    def ordered(self) -> bool:
-        """Near numbers are near intensities."""
-        return True
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """A token is one number."""
-        return ()
-
-    @property
-    def uniform_bits(self) -> float:
-        """Bits per token of a model that knows nothing."""
-        return math.log2(self.levels)
 
     @property
     def length(self) -> int:
