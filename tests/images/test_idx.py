@@ -17,12 +17,12 @@ def idx(array: np.ndarray, kind: int = 8) -> bytes:
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, kind, array.ndim, *array.shape) + array.tobytes()
 
 
-@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "no-suffix-at-all"])
 def packed(content: bytes) -> bytes:
     """The same bytes at any time, as a test's name must be."""
     return gzip.compress(content, mtime=0)
 
 
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "no-suffix-at-all"])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 @pytest.mark.parametrize("array", [ARRAY, ARRAY.reshape(-1), ARRAY[:0]])
 def test_reads_what_was_written(tmp_path: Path, name, pack, array):
