@@ -25,6 +25,11 @@ def training_windows(model: CausalModel, data: PreparedData, settings: TrainSett
     carry = settings.carry if settings.carry is not None else model.receptive_field is None
     batch_size, seed = settings.batch_size, settings.seed
     if model.longest is not None:
+        if settings.carry:
+            raise UsageError(
+                "train.carry = true means nothing for a model of images: each is taken whole.",
+                hint="Leave it out, or set carry=none.",
+            )
         return Windows(data, items, window=model.longest - 1, context=0, batch_size=batch_size, seed=seed)
     if not carry:
         reach = model.receptive_field or 1

@@ -98,6 +98,11 @@ def test_a_model_with_classes_wants_a_label_of_every_recording(tmp_path, split):
     source("wavenet", data)  # without classes nothing is asked for
 
 
+def test_images_are_whole_so_there_is_nothing_to_carry(tmp_path):
+    with pytest.raises(UsageError, match="each is taken whole"):
+        source("pixelcnn", make_images(tmp_path / "images"), carry=True)
+
+
 @pytest.mark.parametrize("carry", [True, False])
 def test_nothing_to_train_on(tmp_path, carry):
     data = make_data(tmp_path / "prepared", lengths={"train": (1,), "test": (9,)})
