@@ -1,9 +1,10 @@
 """Settings classes to TOML and back; None is written as nothing, or as "none" where that is not the default."""
 
-import json
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
+
+import tomli_w
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.settings.base import Settings
@@ -14,30 +15,7 @@ S = TypeVar("S", bound=Settings)
 
 def to_toml(settings: Settings) -> str:
     """The settings as a TOML document."""
-    return "\n".join(_lines(_tables(settings), ())) + "\n"
-
-
-def _lines(table: dict[str, Any], place: tuple[str, ...]) -> list[str]:
-    inner = {name: value for name, value in table.items() if isinstance(value, dict)}
-    lines = [f"{_key(name)} = {_value(value)}" for name, value in table.items() if name not in inner]
-    if place and (lines or not inner):
-        lines = ["", f"[{'.'.join(map(_key, place))}]", *lines]
-    for name, value in inner.items():
-        lines += _lines(value, (*place, name))
-    return lines
-
-
-def _key(name: str) -> str:
-    return name if name.isascii() and name.isidentifier() else _value(name)
-
-
-def _value(value: Any) -> str:
-    # By hand, since tomlkit takes minutes over a vocabulary of tens of thousands of words.
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, str):  # JSON's escapes are TOML's, but TOML escapes DEL too
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return tomli_w.dumps(_tables(settings))  # tomlkit takes minutes over a vocabulary of tens of thousands of words
 
 
 def _tables(settings: Settings) -> dict[str, Any]:
