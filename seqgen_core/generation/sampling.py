@@ -1,12 +1,22 @@
-"""The randomness of each clip: uniforms that depend on (seed, clip number) alone.
+"""How clips are sampled: filters, and the randomness of each clip, uniforms that depend on (seed, clip number) alone.
 
 They are drawn outside the model and handed to the head, so a clip does not depend on the batch it is in, on the
 device, or on the engine that steps the model.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Filters:
+    """How a distribution is bent before it is sampled: temperature, the k likeliest, the likeliest of mass p."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
 
 
 class ClipUniforms:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqgen_core.generation.sampling import ClipUniforms
+from seqgen_core.generation.sampling import ClipUniforms, Filters
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import MOST_OUTPUTS, condition_of
 from seqgen_core.streams import Stream
@@ -19,15 +19,6 @@ from seqgen_core.streams import Stream
 PRIME_CHUNK = 16384
 """Tokens of the prime consumed at a time, shared among the clips."""
 UNIFORM_BLOCK = 4096
-
-
-@dataclass(frozen=True)
-class Filters:
-    """How a distribution is bent before it is sampled: temperature, the k likeliest, the likeliest of mass p."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Functions of one number that LLVM turns into vector code: no calls, no branches, float32 accuracy."""
+
+import numba
+import numpy as np
+
+FAST = {"contract", "reassoc", "arcp", "nsz"}
+"""Liberties of the compiler with arithmetic; not-a-number and infinities stay what they are."""
+
+_f = np.float32
+# tanh as a ratio of polynomials; float32 cannot tell it from ±1 beyond the edge. Coefficients: Eigen's for float32.
+_EDGE = _f(7.90531110763549805)
+_LOW_EDGE = -_EDGE
+_P1, _P3, _P5, _P7 = (_f(v) for v in (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08))
+_P9, _P11, _P13 = (_f(v) for v in (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16))
+_Q0, _Q2, _Q4, _Q6 = (_f(v) for v in (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06))
+# exp: 2 to the whole part of x / ln 2, times a Taylor polynomial of what is left.
+_LOG2_E, _LN2_HIGH, _LN2_LOW = _f(1.4426950408889634), _f(0.693145751953125), _f(1.4286068203094172e-06)
+_E2, _E3, _E4, _E5, _E6, _E7 = (_f(v) for v in (1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040))
+_HALF, _ONE = _f(0.5), _f(1)
+_LEAST, _MOST = _f(-87), _f(88)
+_BIAS, _MANTISSA = _f(127), _f(2**23)  # of a float32's exponent; steps of it
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def tanh(x):
+    """tanh(x), to 5e-7."""
+    x = min(max(x, _LOW_EDGE), _EDGE)
+    q = x * x
+    above = x * (_P1 + q * (_P3 + q * (_P5 + q * (_P7 + q * (_P9 + q * (_P11 + q * _P13))))))
+    return above / (_Q0 + q * (_Q2 + q * (_Q4 + q * _Q6)))
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def sigmoid(x):
+    """1 / (1 + exp(-x)), to 3e-7."""
+    return _HALF + _HALF * tanh(_HALF * x)
+
+
+@numba.njit(inline="always", fastmath={"contract", "nsz"})
+def exp(x):
+    """exp(x) to 2e-7 of itself, for x between -87 and 88; beyond, that of the nearer edge."""
+    x = min(max(x, _LEAST), _MOST)
+    whole = np.floor(x * _LOG2_E + _HALF)
+    r = x - whole * _LN2_HIGH - whole * _LN2_LOW
+    part = _ONE + r * (_ONE + r * (_E2 + r * (_E3 + r * (_E4 + r * (_E5 + r * (_E6 + r * _E7))))))
+    return part * np.int32((whole + _BIAS) * _MANTISSA).view(np.float32)  # 2 to the whole, by its bits

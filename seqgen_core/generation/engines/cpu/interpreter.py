@@ -1,0 +1,350 @@
+"""The interpreter: one compiled loop that runs any step program and samples from it, without Python and allocation.
+
+Every thread runs `run` over the same steps; they meet between stages, and each samples for some of the clips.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, sampling
+from seqgen_core.generation.engines.cpu.arithmetic import FAST, sigmoid, tanh
+from seqgen_core.generation.engines.cpu.kernels import arrive, glance, multiply_panel
+from seqgen_core.generation.engines.cpu.sampling import draw
+from seqgen_core.models.steps.program import LEAK
+
+_OP = {name: int(column) for name, column in layout.Op.__members__.items()}
+KIND, EVERY, STAGE, OUT, FIRST, COUNT = (_OP[name] for name in ("KIND", "EVERY", "STAGE", "OUT", "FIRST", "COUNT"))
+ROWS, COLUMNS, WEIGHT, PANEL = (_OP[name] for name in ("ROWS", "COLUMNS", "WEIGHT", "PANEL"))
+VECTORS, STRIDE, TAIL, SCALE = (_OP[name] for name in ("VECTORS", "STRIDE", "TAIL", "SCALE"))
+BIAS, TABLE, TAPS, PLUS = (_OP[name] for name in ("BIAS", "TABLE", "TAPS", "PLUS"))
+ACTIVATION, RESIDUAL, THEN = (_OP[name] for name in ("ACTIVATION", "RESIDUAL", "THEN"))
+FIRST_SOURCE, SOURCES = (_OP[name] for name in ("FIRST_SOURCE", "SOURCES"))
+EXTRA_1, EXTRA_2, EXTRA_3 = (_OP[name] for name in ("EXTRA_1", "EXTRA_2", "EXTRA_3"))
+LAYER, HEAR, TELL, GRU, LSTM = (int(kind) for kind in layout.Kind)
+RELU, LEAKY, GATED = (layout.ACTIVATIONS[name] for name in ("relu", "leaky_relu", "gated"))
+
+# Places in the whole numbers that threads share.
+ARRIVALS, STOPPED, STEPS_DONE, PENDING, NEWEST_CODE, CONTROL_SIZE = 0, 8, 9, 10, 11, 16
+
+SLACK = layout.SLACK
+_LEAK, _ZERO, _ONE = np.float32(LEAK), np.float32(0), np.float32(1)
+_options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
+
+
+@numba.njit(**_options)
+def _gather(store, slots, sources, positions, first, count, clip, inputs, place):
+    """Lay the sources of an operation side by side, for one clip."""
+    for number in range(first, first + count):
+        slot = sources[number, 0]
+        channels, kept = slots[slot, 1], slots[slot, 2]
+        position = positions[slot] - sources[number, 1]
+        if position < 0:
+            position += kept
+        start = slots[slot, 0] + (clip * kept + position) * channels
+        for channel in range(channels):
+            inputs[place + channel] = store[start + channel]
+        place += channels
+
+
+@numba.njit(inline="always", **_options)
+def _newest(slots, positions, slot, clip):
+    """Place of a slot's newest value."""
+    return slots[slot, 0] + (clip * slots[slot, 2] + positions[slot]) * slots[slot, 1]
+
+
+@numba.njit(inline="always", **_options)
+def _next(slots, positions, slot, clip):
+    """Place of a slot's next value."""
+    position = positions[slot] + 1
+    if position == slots[slot, 2]:
+        position = 0
+    return slots[slot, 0] + (clip * slots[slot, 2] + position) * slots[slot, 1]
+
+
+@numba.njit(**_options)
+def _multiply(op, form, clips, weights, inputs, outputs, input_stride, output_stride):
+    """The product of an operation's weights with the gathered inputs of all clips."""
+    rows, tall, stride = op[ROWS], op[PANEL], op[STRIDE]
+    place = weights + op[WEIGHT]
+    first = 0
+    while first < rows:
+        clip = 0
+        while clip < clips:
+            left = clips - clip
+            group = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
+            multiply_panel(
+                form,
+                op[VECTORS],
+                group,
+                place,
+                inputs + 4 * clip * input_stride,
+                outputs + 4 * (clip * output_stride + first),
+                op[COLUMNS],
+                stride,
+                op[TAIL],
+                input_stride,
+                output_stride,
+            )
+            clip += group
+        first += tall
+        place += stride * op[COLUMNS]
+
+
+@numba.njit(**_options)
+def _layer(op, form, clips, slots, sources, positions, store, constants, weights, scratch, columns, codes, newest_code):
+    rows, first, count = op[ROWS], op[FIRST], op[COUNT]
+    if count == 0:
+        return
+    room = rows + SLACK
+    z = clips * columns  # place in scratch of the sums
+    if op[COLUMNS] > 0:
+        wide = op[COLUMNS]
+        for clip in range(clips):
+            _gather(store, slots, sources, positions, op[FIRST_SOURCE], op[SOURCES], clip, scratch, clip * wide)
+        base = scratch.ctypes.data
+        _multiply(op, form, clips, weights, base, base + 4 * z, wide, room)
+        if op[SCALE] >= 0:
+            for clip in range(clips):
+                for row in range(rows):
+                    scratch[z + clip * room + row] *= constants[op[SCALE] + row]
+    else:
+        for place in range(z, z + clips * room):
+            scratch[place] = _ZERO
+    taps, values = codes.shape[1], op[EXTRA_1]
+    for clip in range(clips):
+        y = z + clip * room
+        if op[BIAS] >= 0:
+            for row in range(rows):
+                scratch[y + row] += constants[op[BIAS] + row]
+        if op[TABLE] >= 0:
+            for tap in range(op[TAPS]):
+                place = newest_code - (op[TAPS] - 1 - tap)
+                if place < 0:
+                    place += taps
+                code = codes[clip, place, 0]
+                if code >= 0:
+                    start = op[TABLE] + (tap * values + code) * rows
+                    for row in range(rows):
+                        scratch[y + row] += constants[start + row]
+        if op[PLUS] >= 0:
+            start = _newest(slots, positions, op[PLUS], clip)
+            for row in range(count):
+                scratch[y + row] += store[start + first + row]
+            if op[ACTIVATION] == GATED:
+                start += slots[op[OUT], 1]
+                for row in range(count):
+                    scratch[y + count + row] += store[start + first + row]
+        if op[ACTIVATION] == GATED:
+            for row in range(count):
+                scratch[y + row] = tanh(scratch[y + row]) * sigmoid(scratch[y + count + row])
+        elif op[ACTIVATION] == RELU:
+            for row in range(count):
+                scratch[y + row] = max(scratch[y + row], _ZERO)
+        elif op[ACTIVATION] == LEAKY:
+            for row in range(count):
+                scratch[y + row] = max(scratch[y + row], scratch[y + row] * _LEAK)
+        if op[RESIDUAL] >= 0:
+            start = _newest(slots, positions, op[RESIDUAL], clip) + first
+            for row in range(count):
+                scratch[y + row] += store[start + row]
+        if op[THEN] == RELU:
+            for row in range(count):
+                scratch[y + row] = max(scratch[y + row], _ZERO)
+        start = _next(slots, positions, op[OUT], clip) + first
+        for row in range(count):
+            store[start + row] = scratch[y + row]
+
+
+@numba.njit(**_options)
+def _hear(op, clips, slots, positions, store, constants, codes, newest_code):
+    for clip in range(clips):
+        start = _next(slots, positions, op[OUT], clip)
+        for channel in range(op[FIRST], op[FIRST] + op[COUNT]):
+            code = codes[clip, newest_code, channel]
+            store[start + channel] = constants[op[TABLE] + code] if code >= 0 else _ZERO
+
+
+@numba.njit(**_options)
+def _tell(op, clips, slots, positions, store, told, step):
+    for clip in range(clips):
+        start = _next(slots, positions, op[OUT], clip)
+        for channel in range(op[FIRST], op[FIRST] + op[COUNT]):
+            store[start + channel] = told[clip, step, channel]
+
+
+@numba.njit(**_options)
+def _gru(op, clips, slots, positions, store):
+    channels = slots[op[OUT], 1]
+    for clip in range(clips):
+        out, before = _next(slots, positions, op[OUT], clip), _newest(slots, positions, op[OUT], clip)
+        gates = _newest(slots, positions, op[EXTRA_1], clip)
+        fresh, past = _newest(slots, positions, op[EXTRA_2], clip), _newest(slots, positions, op[EXTRA_3], clip)
+        for c in range(op[FIRST], op[FIRST] + op[COUNT]):
+            candidate = tanh(store[fresh + c] + sigmoid(store[gates + c]) * store[past + c])
+            update = sigmoid(store[gates + channels + c])
+            store[out + c] = candidate + update * (store[before + c] - candidate)
+
+
+@numba.njit(**_options)
+def _lstm(op, clips, slots, positions, store):
+    channels = slots[op[OUT], 1]
+    for clip in range(clips):
+        out, gates = _next(slots, positions, op[OUT], clip), _newest(slots, positions, op[EXTRA_1], clip)
+        cells, before = _next(slots, positions, op[EXTRA_2], clip), _newest(slots, positions, op[EXTRA_2], clip)
+        for c in range(op[FIRST], op[FIRST] + op[COUNT]):
+            fresh = sigmoid(store[gates + c]) * tanh(store[gates + 2 * channels + c])
+            cell = sigmoid(store[gates + channels + c]) * store[before + c] + fresh
+            store[cells + c] = cell
+            store[out + c] = sigmoid(store[gates + 3 * channels + c]) * tanh(cell)
+
+
+@numba.njit(**_options)
+def _advance(slots, positions, slot):
+    positions[slot] += 1
+    if positions[slot] == slots[slot, 2]:
+        positions[slot] = 0
+
+
+@numba.njit(**_options)
+def _meet(control, threads, meetings):
+    """Wait until all threads are here; returns how often they have met."""
+    if threads == 1:
+        return meetings
+    address = control.ctypes.data + 8 * ARRIVALS
+    meetings += 1
+    arrive(address)
+    while glance(address) < meetings * threads:
+        pass
+    return meetings
+
+
+def _run(
+    operations,
+    sources,
+    slots,
+    positions,
+    countdowns,
+    store,
+    constants,
+    weights,
+    form,
+    columns,
+    scratch,
+    codes,
+    told,
+    uniforms,
+    forced,
+    outputs,
+    heard,
+    tokens,
+    bits,
+    sampler,
+    bends,
+    work,
+    control,
+    thread,
+    threads,
+    steps,
+):
+    """Sample and step `steps` times; the tables are those of `layout.Layout`, the rest is `engine.CpuEngine`'s."""
+    clips, taps = codes.shape[0], codes.shape[1]
+    pending, newest_code = control[PENDING], control[NEWEST_CODE]
+    meetings = 0
+    for step in range(steps):
+        if pending != 0:
+            stage = 0
+            for number in range(operations.shape[0]):
+                if countdowns[number] > 0:
+                    countdowns[number] -= 1
+                    continue
+                op = operations[number]
+                countdowns[number] = op[EVERY] - 1
+                if op[STAGE] != stage:
+                    meetings = _meet(control, threads, meetings)
+                    stage = op[STAGE]
+                kind = op[KIND]
+                if kind == LAYER:
+                    _layer(
+                        op,
+                        form,
+                        clips,
+                        slots,
+                        sources,
+                        positions,
+                        store,
+                        constants,
+                        weights,
+                        scratch,
+                        columns,
+                        codes,
+                        newest_code,
+                    )
+                elif kind == HEAR:
+                    _hear(op, clips, slots, positions, store, constants, codes, newest_code)
+                elif kind == TELL:
+                    _tell(op, clips, slots, positions, store, told, step)
+                elif kind == GRU:
+                    _gru(op, clips, slots, positions, store)
+                elif kind == LSTM:
+                    _lstm(op, clips, slots, positions, store)
+                    _advance(slots, positions, op[EXTRA_2])
+                _advance(slots, positions, op[OUT])
+            meetings = _meet(control, threads, meetings)
+        pending = 1
+        newest_code += 1
+        if newest_code == taps:
+            newest_code = 0
+        for clip in range(thread, clips, threads):
+            place = _newest(slots, positions, outputs, clip)
+            if heard.shape[1] > 0:
+                for row in range(heard.shape[2]):
+                    heard[clip, step, row] = store[place + row]
+            given = forced.shape[1] > 0
+            if given:
+                for column in range(codes.shape[2]):
+                    tokens[clip, step, column] = forced[clip, step, column]
+            ok = draw(store, place, slots[outputs, 1], uniforms, tokens, bits, clip, step, given, sampler, bends, work)
+            if not ok:
+                control[STOPPED] = 1
+            for column in range(codes.shape[2]):
+                codes[clip, newest_code, column] = tokens[clip, step, column]
+        meetings = _meet(control, threads, meetings)
+        if control[STOPPED] != 0:
+            break
+    if thread == 0:
+        control[PENDING], control[NEWEST_CODE] = pending, newest_code
+
+
+@cache
+def compiled() -> Callable[..., None]:
+    """The loop as machine code: compiled at the first call on a machine, and read from a cache on disk later."""
+    digest = hashlib.sha256()
+    for module in (__file__, arithmetic.__file__, kernels.__file__, layout.__file__, sampling.__file__):
+        digest.update(Path(module).read_bytes())
+    return _stamped(digest.hexdigest())
+
+
+_inner = numba.njit(**_options)(_run)
+
+
+def _stamped(stamp: str) -> Callable[..., None]:
+    # numba keys its cache on what a closure holds, so a change in any of the files compiles anew.
+    def run(
+        operations, sources, slots, positions, countdowns, store, constants, weights, form, columns, scratch,
+        codes, told, uniforms, forced, outputs, heard, tokens, bits, sampler, bends, work, control, thread, threads,
+        steps,
+    ):  # fmt: skip
+        stamp  # noqa: B018
+        _inner(
+            operations, sources, slots, positions, countdowns, store, constants, weights, form, columns, scratch,
+            codes, told, uniforms, forced, outputs, heard, tokens, bits, sampler, bends, work, control, thread, threads,
+            steps,
+        )  # fmt: skip
+
+    return numba.njit(nogil=True, cache=True, **_options)(run)

@@ -1,0 +1,283 @@
+"""How a step program lies in memory for the interpreter: tables of whole numbers, one of weights, one of values.
+
+Every thread has its own table of operations, with its share of each operation's channels and the weights of those in
+one piece, so that each core reads the same weights at every token.
+Axes: N operations, B clips, C channels, R rows.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgen_core.generation.engines.cpu import kernels
+from seqgen_core.models.steps.program import (
+    Gru,
+    Hear,
+    Layer,
+    Lstm,
+    Operation,
+    Slot,
+    StepProgram,
+    Tell,
+    reads,
+    writes,
+)
+
+FORMATS = {"fp32": kernels.FLOAT32, "bf16": kernels.BFLOAT16, "int8": kernels.INT8}
+SLACK = 64
+"""Numbers after the end of a table that vector reads and writes may touch."""
+NONE = -1
+
+
+class Op(IntEnum):
+    """Columns of the table of operations."""
+
+    KIND = 0
+    EVERY = 1
+    AT = 2
+    STAGE = 3
+    """Operations of one stage touch nothing that another of them writes: threads meet only between stages."""
+    OUT = 4
+    """Slot that gets the new value."""
+    FIRST = 5
+    """First channel of this thread's share."""
+    COUNT = 6
+    """Channels of it."""
+    ROWS = 7
+    COLUMNS = 8
+    WEIGHT = 9
+    """Place in the bytes of the weights."""
+    PANEL = 10
+    """Rows of a panel."""
+    VECTORS = 11
+    STRIDE = 12
+    """Bytes from one column of a panel to the next."""
+    TAIL = 13
+    SCALE = 14
+    """Place among the constants of what each row is multiplied with, or NONE."""
+    BIAS = 15
+    TABLE = 16
+    TAPS = 17
+    PLUS = 18
+    ACTIVATION = 19
+    RESIDUAL = 20
+    THEN = 21
+    FIRST_SOURCE = 22
+    SOURCES = 23
+    EXTRA_1 = 24
+    """Further slots that the operation reads or writes; of a layer the token values of its table."""
+    EXTRA_2 = 25
+    EXTRA_3 = 26
+    SIZE = 27
+
+
+class Kind(IntEnum):
+    """Sorts of operation."""
+
+    LAYER = 0
+    HEAR = 1
+    TELL = 2
+    GRU = 3
+    LSTM = 4
+
+
+KINDS: dict[type, Kind] = {
+    Layer: Kind.LAYER,
+    Hear: Kind.HEAR,
+    Tell: Kind.TELL,
+    Gru: Kind.GRU,
+    Lstm: Kind.LSTM,
+}
+ACTIVATIONS = {"none": 0, "relu": 1, "leaky_relu": 2, "gated": 3}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything about a program that does not change while it runs.
+
+    operations int64 (threads, N, Op.SIZE); sources int64 (…, 2): slot, lag; slots int64 (…, 3): place of the first
+    value, channels, values kept; weights uint8; constants float32; values: float32 numbers that all slots take;
+    scratch: float32 numbers that each thread needs to work.
+    """
+
+    program: StepProgram
+    clips: int
+    threads: int
+    order: list[Slot]
+    operations: np.ndarray
+    sources: np.ndarray
+    slots: np.ndarray
+    weights: np.ndarray
+    constants: np.ndarray
+    values: int
+    columns: int
+    rows: int
+
+
+def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp32") -> Layout:
+    """Lay a program out for so many clips and threads, with weights as fp32, bf16 or int8."""
+    slots, places = [], {}
+    position = 0
+    for number, (slot, kept) in enumerate(program.slots.items()):
+        places[slot] = number
+        slots.append((position, slot.channels, kept))
+        position += _rounded(clips * kept * slot.channels, 16)
+    tables = _Tables(form, 32 if clips >= kernels.CLIP_GROUPS[0] else 64)
+    operations = np.full((threads, len(program.operations), Op.SIZE), NONE, np.int64)
+    sources: list[tuple[int, int]] = []
+    columns, rows = 0, 0
+    for number, (operation, stage) in enumerate(zip(program.operations, stages(program), strict=True)):
+        first_source = len(sources)
+        if isinstance(operation, Layer):
+            sources += [(places[source.slot], source.lag) for source in operation.sources]
+        for thread, (first, stop) in enumerate(shares(operation.out.channels, threads)):
+            row = operations[thread, number]
+            row[Op.KIND], row[Op.EVERY], row[Op.AT] = KINDS[type(operation)], operation.every, operation.at
+            row[Op.STAGE], row[Op.OUT], row[Op.FIRST], row[Op.COUNT] = stage, places[operation.out], first, stop - first
+            if isinstance(operation, Layer):
+                _layer(row, operation, first, stop, tables, places)
+                row[Op.FIRST_SOURCE], row[Op.SOURCES] = first_source, len(operation.sources)
+                columns, rows = max(columns, int(row[Op.COLUMNS])), max(rows, int(row[Op.ROWS]))
+            elif isinstance(operation, Hear):
+                row[Op.TABLE] = tables.constant(operation.values)
+            elif isinstance(operation, Gru):
+                extra = [places[slot] for slot in (operation.gates, operation.fresh, operation.past)]
+                row[Op.EXTRA_1 : Op.EXTRA_3 + 1] = extra
+            elif isinstance(operation, Lstm):
+                row[Op.EXTRA_1 : Op.EXTRA_2 + 1] = places[operation.gates], places[operation.cells]
+    return Layout(
+        program,
+        clips,
+        threads,
+        list(program.slots),
+        operations,
+        np.array(sources or [(0, 0)], np.int64),
+        np.array(slots, np.int64),
+        tables.packed(),
+        np.concatenate([*tables.constants, np.zeros(SLACK, np.float32)]),
+        position + SLACK,
+        columns,
+        rows,
+    )
+
+
+def stages(program: StepProgram) -> list[int]:
+    """For each operation the number of its stage: within one, no operation touches what another one writes."""
+    found, stage = [], 0
+    read: set[Slot] = set()
+    written: set[Slot] = set()
+    for operation in program.operations:
+        now_read, now_written = {slot for slot, _ in reads(operation)}, set(writes(operation))
+        if written & (now_read | now_written) or read & now_written:
+            stage += 1
+            read, written = set(), set()
+        # What an operation reads of its own output is its own share of the channels.
+        read |= now_read
+        written |= now_written
+        found.append(stage)
+    return found
+
+
+def shares(channels: int, threads: int) -> list[tuple[int, int]]:
+    """First channel and end of each thread's share, in whole vectors where there are enough of them."""
+    grain = kernels.LANES if channels >= kernels.LANES * threads else 1
+    edges = [min(channels, grain * round(channels / grain * thread / threads)) for thread in range(threads)] + [channels]
+    return [(edges[thread], edges[thread + 1]) for thread in range(threads)]
+
+
+class _Tables:
+    """Weights and constants, gathered piece by piece."""
+
+    def __init__(self, form: str, tallest: int) -> None:
+        self.form, self.tallest = FORMATS[form], tallest
+        self.pieces: list[np.ndarray] = []
+        self.bytes = 0
+        self.constants: list[np.ndarray] = []
+        self.numbers = 0
+
+    def constant(self, values: Tensor) -> int:
+        numbers = values.detach().to("cpu", torch.float32).contiguous().view(-1).numpy()
+        place, room = self.numbers, _rounded(len(numbers), 16)
+        self.constants.append(np.pad(numbers, (0, room - len(numbers))))
+        self.numbers += room
+        return place
+
+    def matrix(self, row: np.ndarray, weight: Tensor) -> None:
+        """Add a matrix (R, columns) panel by panel, and say in an operation's row how it lies."""
+        numbers = weight.detach().to("cpu", torch.float32)
+        rows = len(numbers)
+        if self.form == kernels.INT8:
+            scale = numbers.abs().amax(dim=1).clamp(min=1e-30) / 127
+            row[Op.SCALE] = self.constant(scale)
+            numbers = numbers / scale[:, None]
+        even = 2 if self.form == kernels.BFLOAT16 else 1
+        panels = math.ceil(rows / self.tallest)
+        tall = _rounded(math.ceil(rows / panels), even)
+        vectors = math.ceil(tall / kernels.LANES)
+        if self.form == kernels.BFLOAT16:
+            vectors = _rounded(vectors, 2)
+        row[Op.WEIGHT], row[Op.PANEL], row[Op.VECTORS] = self.bytes, tall, vectors
+        row[Op.STRIDE] = tall * kernels.BYTES[self.form]
+        row[Op.TAIL] = (tall - (vectors - 2) * kernels.LANES) // 2
+        padded = torch.zeros(panels * tall, numbers.shape[1])
+        padded[:rows] = numbers
+        for panel in padded.split(tall):
+            self._add(self._formed(panel, vectors))
+
+    def _formed(self, panel: Tensor, vectors: int) -> np.ndarray:
+        columns = panel.t().contiguous()  # (columns, tall)
+        if self.form == kernels.FLOAT32:
+            return columns.numpy().view(np.uint8).reshape(-1)
+        if self.form == kernels.INT8:
+            return columns.round().clamp(-127, 127).to(torch.int8).numpy().view(np.uint8).reshape(-1)
+        halves = columns.to(torch.bfloat16).view(torch.int16).numpy()
+        pairs = []
+        for pair in range(vectors // 2):  # the first half of these rows in the low half of each word
+            rows = halves[:, pair * 2 * kernels.LANES : (pair + 1) * 2 * kernels.LANES]
+            pairs.append(np.stack(np.split(rows, 2, axis=1), axis=2).reshape(len(rows), -1))
+        return np.ascontiguousarray(np.concatenate(pairs, axis=1)).view(np.uint8).reshape(-1)
+
+    def _add(self, piece: np.ndarray) -> None:
+        self.pieces.append(piece)
+        self.bytes += len(piece)
+
+    def packed(self) -> np.ndarray:
+        room = np.zeros(self.bytes + 64 * 4 + 64, np.uint8)
+        shift = -room.ctypes.data % 64
+        packed = room[shift : shift + self.bytes + 64 * 4]
+        place = 0
+        for piece in self.pieces:
+            packed[place : place + len(piece)] = piece
+            place += len(piece)
+        self.pieces.clear()
+        return packed
+
+
+def _layer(
+    row: np.ndarray, layer: Layer, first: int, stop: int, tables: _Tables, places: dict[Slot, int]
+) -> None:
+    rows = list(range(first, stop))
+    if layer.activation == "gated":
+        rows += [layer.out.channels + channel for channel in range(first, stop)]
+    picked = torch.tensor(rows, dtype=torch.long)
+    row[Op.ROWS], row[Op.COLUMNS] = len(rows), 0
+    if layer.weight is not None and rows:
+        row[Op.COLUMNS] = layer.weight.shape[1]
+        tables.matrix(row, layer.weight.detach().cpu()[picked])
+    if layer.bias is not None:
+        row[Op.BIAS] = tables.constant(layer.bias.detach().cpu()[picked])
+    if layer.table is not None:
+        row[Op.TABLE] = tables.constant(layer.table.detach().cpu()[:, picked])
+        row[Op.EXTRA_1] = len(layer.table) // layer.taps
+    row[Op.TAPS] = layer.taps
+    row[Op.PLUS] = NONE if layer.plus is None else places[layer.plus]
+    row[Op.ACTIVATION], row[Op.THEN] = ACTIVATIONS[layer.activation], ACTIVATIONS[layer.then]
+    row[Op.RESIDUAL] = NONE if layer.residual is None else places[layer.residual]
+
+
+def _rounded(number: int, step: int) -> int:
+    return -(-number // step) * step
