@@ -37,6 +37,40 @@ _LEAK, _ZERO, _ONE = np.float32(LEAK), np.float32(0), np.float32(1)
 _options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
 
 
+# Loops over whole pieces of arrays, counted from zero: with other counts numba asks at each place whether it is
+# negative, and LLVM makes no vector code of them.
+
+
+@numba.njit(**_options)
+def _copy(out, x):
+    for i in range(len(out)):
+        out[i] = x[i]
+
+
+@numba.njit(**_options)
+def _add(out, x):
+    for i in range(len(out)):
+        out[i] += x[i]
+
+
+@numba.njit(**_options)
+def _scale(out, x):
+    for i in range(len(out)):
+        out[i] *= x[i]
+
+
+@numba.njit(**_options)
+def _gate(out, gates):
+    for i in range(len(out)):
+        out[i] = tanh(out[i]) * sigmoid(gates[i])
+
+
+@numba.njit(**_options)
+def _activate(out, slope):
+    for i in range(len(out)):
+        out[i] = max(out[i], out[i] * slope)
+
+
 @numba.njit(**_options)
 def _gather(store, slots, sources, positions, first, count, clip, inputs, place):
     """Lay the sources of an operation side by side, for one clip."""
@@ -47,8 +81,7 @@ def _gather(store, slots, sources, positions, first, count, clip, inputs, place)
         if position < 0:
             position += kept
         start = slots[slot, 0] + (clip * kept + position) * channels
-        for channel in range(channels):
-            inputs[place + channel] = store[start + channel]
+        _copy(inputs[place : place + channels], store[start : start + channels])
         place += channels
 
 
@@ -109,19 +142,17 @@ def _layer(op, form, clips, slots, sources, positions, store, constants, weights
             _gather(store, slots, sources, positions, op[FIRST_SOURCE], op[SOURCES], clip, scratch, clip * wide)
         base = scratch.ctypes.data
         _multiply(op, form, clips, weights, base, base + 4 * z, wide, room)
-        if op[SCALE] >= 0:
-            for clip in range(clips):
-                for row in range(rows):
-                    scratch[z + clip * room + row] *= constants[op[SCALE] + row]
     else:
-        for place in range(z, z + clips * room):
-            scratch[place] = _ZERO
+        scratch[z : z + clips * room] = _ZERO
     taps, values = codes.shape[1], op[EXTRA_1]
     for clip in range(clips):
         y = z + clip * room
+        all_rows, out = scratch[y : y + rows], scratch[y : y + count]
+        gates = scratch[y + count : y + rows]
+        if op[SCALE] >= 0:
+            _scale(all_rows, constants[op[SCALE] : op[SCALE] + rows])
         if op[BIAS] >= 0:
-            for row in range(rows):
-                scratch[y + row] += constants[op[BIAS] + row]
+            _add(all_rows, constants[op[BIAS] : op[BIAS] + rows])
         if op[TABLE] >= 0:
             for tap in range(op[TAPS]):
                 place = newest_code - (op[TAPS] - 1 - tap)
@@ -130,35 +161,26 @@ def _layer(op, form, clips, slots, sources, positions, store, constants, weights
                 code = codes[clip, place, 0]
                 if code >= 0:
                     start = op[TABLE] + (tap * values + code) * rows
-                    for row in range(rows):
-                        scratch[y + row] += constants[start + row]
+                    _add(all_rows, constants[start : start + rows])
         if op[PLUS] >= 0:
-            start = _newest(slots, positions, op[PLUS], clip)
-            for row in range(count):
-                scratch[y + row] += store[start + first + row]
+            start = _newest(slots, positions, op[PLUS], clip) + first
+            _add(out, store[start : start + count])
             if op[ACTIVATION] == GATED:
                 start += slots[op[OUT], 1]
-                for row in range(count):
-                    scratch[y + count + row] += store[start + first + row]
+                _add(gates, store[start : start + count])
         if op[ACTIVATION] == GATED:
-            for row in range(count):
-                scratch[y + row] = tanh(scratch[y + row]) * sigmoid(scratch[y + count + row])
+            _gate(out, gates)
         elif op[ACTIVATION] == RELU:
-            for row in range(count):
-                scratch[y + row] = max(scratch[y + row], _ZERO)
+            _activate(out, _ZERO)
         elif op[ACTIVATION] == LEAKY:
-            for row in range(count):
-                scratch[y + row] = max(scratch[y + row], scratch[y + row] * _LEAK)
+            _activate(out, _LEAK)
         if op[RESIDUAL] >= 0:
             start = _newest(slots, positions, op[RESIDUAL], clip) + first
-            for row in range(count):
-                scratch[y + row] += store[start + row]
+            _add(out, store[start : start + count])
         if op[THEN] == RELU:
-            for row in range(count):
-                scratch[y + row] = max(scratch[y + row], _ZERO)
+            _activate(out, _ZERO)
         start = _next(slots, positions, op[OUT], clip) + first
-        for row in range(count):
-            store[start + row] = scratch[y + row]
+        _copy(store[start : start + count], out)
 
 
 @numba.njit(**_options)
