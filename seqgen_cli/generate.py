@@ -14,13 +14,16 @@ from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.settings.generate import GenerateSettings
 
 if TYPE_CHECKING:
+    from seqgen_core.generation.engines import Choice
+    from seqgen_core.generation.sampling import Filters
     from seqgen_core.generation.starts import Prime
-    from seqgen_core.generation.stream import Filters
     from seqgen_core.models.base import CausalModel
     from seqgen_core.runs import RunFolder
     from seqgen_core.streams import Upsampled
 
 VERIFY_STEPS = 256
+VERIFY_NARROW_STEPS = 2048
+"""Tokens over which the cost of narrow weights is measured."""
 VERIFY_TOLERANCE = 1e-4
 """Largest difference of an output in fp32 that counts as equal (law 3)."""
 
@@ -53,9 +56,11 @@ def generate(
     checkpoint: Annotated[str | None, flag(GenerateSettings, "checkpoint")] = None,
     ema: Annotated[bool | None, flag(GenerateSettings, "ema", "--ema/--no-ema")] = None,
     device: Annotated[str | None, flag(GenerateSettings, "device")] = None,
+    engine: Annotated[str | None, flag(GenerateSettings, "engine")] = None,
+    weights: Annotated[str | None, flag(GenerateSettings, "weights")] = None,
     out: Annotated[Path | None, flag(GenerateSettings, "out", metavar="DIR")] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="First compare stepping with the plain forward on this very model.")
+        bool, typer.Option("--verify", help="First compare the engine with the plain forward on this very model.")
     ] = False,
     stream: Annotated[
         bool, typer.Option("--stream", help="Write one clip to stdout as it is made: text, or raw 16-bit mono PCM.")
@@ -86,6 +91,8 @@ def generate(
         "generate.checkpoint": checkpoint,
         "generate.ema": ema,
         "generate.device": device,
+        "generate.engine": engine,
+        "generate.weights": weights,
         "generate.out": out,
     }
     project = shared.project(["generate"], flags, overrides=overrides)
@@ -109,6 +116,7 @@ def generate(
     from seqgen_core.devices import choose_device, memory_guard
     from seqgen_core.generation import starts
     from seqgen_core.generation.clips import conditioned
+    from seqgen_core.generation.engines import choose_engine
 
     run = find_run(ordinary[0] if ordinary else None, project)
     codec = run.settings.data.codec
@@ -117,17 +125,21 @@ def generate(
     number = class_number(settings.label, run, needed=not settings.conditional)
     torch_device = choose_device(settings.device)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device)
+    chosen = choose_engine(
+        model, settings.engine, filters_of(settings), weights=settings.weights, threads=settings.threads
+    )
+    shared.screen.say(f"engine: {chosen}")
     with memory_guard("Lower generate.batch_size."):
         primes = conditioned(model, _primes(shared, settings, run, model, number), number)
         length = starts.clip_length(codec, primes, length=settings.length, seconds=settings.seconds)
         if settings.length is None and primes[0].given > 1:
             length = _answer_length(shared, run, settings, length)
         if verify:
-            _verify(shared, model, primes)
+            _verify(shared, model, chosen, primes, settings)
         if stream:
-            _stream(run, model, primes, length, settings)
+            _stream(shared, run, model, chosen, primes, length, settings)
             return
-        _write(shared, run, step, model, primes, length, settings, _make_folder(settings, run))
+        _write(shared, run, step, model, chosen, primes, length, settings, _make_folder(settings, run))
 
 
 def _make_folder(settings: GenerateSettings, run: "RunFolder") -> Path:
@@ -193,56 +205,71 @@ def _answer_length(shared: Shared, run: "RunFolder", settings: GenerateSettings,
     return max(1, min(lengths, default=otherwise))
 
 
-def _verify(shared: Shared, model: "CausalModel", primes: "list[Prime]") -> None:
-    import numpy as np
+def _verify(
+    shared: Shared, model: "CausalModel", engine: "Choice", primes: "list[Prime]", settings: GenerateSettings
+) -> None:
+    from seqgen_core.generation.verify import verify
 
-    from seqgen_core.generation.stream import stepping_error
-    from seqgen_core.models.tokens import random_tokens
-
-    prime = primes[0]
-    needed = (model.receptive_field or 1) + VERIFY_STEPS
-    if model.longest is not None:
-        needed = min(needed, model.longest)
-    steps = min(VERIFY_STEPS, needed - 1)
-    real = np.asarray(prime.tokens[-needed:]) if model.longest is None else np.asarray(prime.tokens[:needed])
-    noise = random_tokens(model.tokens, 1, needed - len(real))[0].numpy() if len(real) < needed else real[:0]
-    parts = [real, noise] if model.longest is not None else [noise, real]
-    heard = dataclasses.replace(prime, tokens=np.concatenate(parts))
-    worst = stepping_error(model, [heard], steps)
-    line = f"stepping against the plain forward over {steps} tokens: largest difference {worst:.2e}"
-    if worst > VERIFY_TOLERANCE:
+    exact = settings.weights == "fp32"
+    found = verify(model, engine, primes[0], VERIFY_STEPS if exact else VERIFY_NARROW_STEPS, settings.seed)
+    line = f"{engine.name} against the plain forward over {found.steps} tokens: largest difference"
+    line = f"{line} {found.difference:.2e}"
+    if exact and found.difference > VERIFY_TOLERANCE:
         raise SeqgenError(f"{line}, more than {VERIFY_TOLERANCE:g}.", hint="Report this, with the run's settings.toml.")
+    if not exact:
+        cost = found.bits - found.plain_bits
+        line = f"{line}; {found.bits:.4f} bits per token with {settings.weights}, {cost:+.4f} to fp32"
     shared.screen.say(f"verified: {line}")
 
 
 def _stream(
-    run: "RunFolder", model: "CausalModel", primes: "list[Prime]", length: int, settings: GenerateSettings
+    shared: Shared,
+    run: "RunFolder",
+    model: "CausalModel",
+    engine: "Choice",
+    primes: "list[Prime]",
+    length: int,
+    settings: GenerateSettings,
 ) -> None:
+    import time
+
     import numpy as np
 
-    from seqgen_core.devices import stepping_threads
     from seqgen_core.generation.rendering import renderer_for
     from seqgen_core.generation.sampling import ClipUniforms
-    from seqgen_core.generation.stream import draw_tokens
+    from seqgen_core.generation.stream import draw_blocks
 
     codec = run.settings.data.codec
     renderer = renderer_for(codec)
     rate = codec.tokens_per_second
-    block_size = 1 if rate is None else round(rate) // 20 + 1
-    block: list[Any] = []
-    last: list[Any] = []  # the word before, since words have spaces between them
-    steps = draw_tokens(model, primes[:1], length, ClipUniforms(settings.seed, [0]), filters_of(settings))
-    with stepping_threads(next(model.parameters()).device, 1, settings.threads):
-        for place, step in enumerate(steps):
-            block.append(step.tokens[0])
-            if len(block) == block_size or place + 1 == length:
-                shown = renderer.preview(np.array(last + block), "").value
-                if last:
-                    shown = shown[len(renderer.preview(np.array(last), "").value) :]
-                sys.stdout.buffer.write(_as_bytes(shown))
-                sys.stdout.buffer.flush()
-                last = block[-1:] if codec.unit == "word" else []
-                block.clear()
+    size = 1 if rate is None else max(1, round(rate * settings.block))
+    last = np.empty(0, np.int64)  # the word before, since words have spaces between them
+    taken = []  # seconds
+    uniforms = ClipUniforms(settings.seed, [0])
+    before = time.perf_counter()
+    for block in draw_blocks(engine.make(1), model, primes[:1], length, uniforms, size):
+        taken.append(time.perf_counter() - before)
+        tokens = block.tokens[0]
+        shown = renderer.preview(np.concatenate([last, tokens]), "").value
+        if len(last):
+            shown = shown[len(renderer.preview(last, "").value) :]
+        sys.stdout.buffer.write(_as_bytes(shown))
+        sys.stdout.buffer.flush()
+        last = tokens[-1:] if codec.unit == "word" else last
+        before = time.perf_counter()
+    if rate is not None:
+        shared.screen.say(_latency(taken, size, rate))
+
+
+def _latency(taken: list[float], size: int, rate: float) -> str:
+    """How long blocks took, the first of which, with the prime and perhaps compiling, is told apart."""
+    import numpy as np
+
+    line = f"first block of {1000 * size / rate:.3g} ms after {1000 * taken[0]:.0f} ms"
+    if len(taken) == 1:
+        return line
+    middle, late, last = (1000 * float(np.percentile(taken[1:], share)) for share in (50, 99, 100))
+    return f"{line}, the others took p50 {middle:.2f} ms, p99 {late:.2f} ms, at most {last:.2f} ms"
 
 
 def _as_bytes(shown: Any) -> bytes:
@@ -253,7 +280,7 @@ def _as_bytes(shown: Any) -> bytes:
 
 def filters_of(settings: GenerateSettings) -> "Filters":
     """The sampling filters that the settings ask for."""
-    from seqgen_core.generation.stream import Filters
+    from seqgen_core.generation.sampling import Filters
 
     return Filters(settings.temperature, settings.top_k, settings.top_p)
 
@@ -263,6 +290,7 @@ def _write(
     run: "RunFolder",
     step: int,
     model: "CausalModel",
+    engine: "Choice",
     primes: "list[Prime]",
     length: int,
     settings: GenerateSettings,
@@ -287,16 +315,17 @@ def _write(
         length=length,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        filters=filters_of(settings),
+        engine=engine,
         progress=screen,
         rate=codec.tokens_per_second,
-        threads=settings.threads,
     ):
         entries.append(render.write_clip(clip, renderer, folder))
-        drawn.append(render.whole(clip))
+        if codec.unit != "sample":  # sound is not shown all at once
+            drawn.append(render.whole(clip))
         render.write_sheet(folder, head, entries)  # a stop on the way leaves an account of what is there
     elapsed = time.monotonic() - started
     speed = settings.count * length / elapsed
+    head["engine"] = str(engine)
     head["tokens_per_second"] = speed
     if codec.tokens_per_second:
         head["real_time_factor"] = speed / codec.tokens_per_second

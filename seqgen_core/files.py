@@ -6,6 +6,7 @@ import shutil
 import uuid
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with."""
@@ -30,13 +31,14 @@ def temporary_sibling(path: Path) -> Path:
     return path.parent / f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{path.name[-40:]}"
 
 
-def write_bytes_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`; makes parent folders. Raises OSError, leaving what was there."""
+@contextlib.contextmanager
+def written_atomically(path: Path) -> Generator[BinaryIO]:
+    """A stream whose content replaces `path` at the end; makes parent folders. Raises OSError, leaving the old."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
+        with temporary.open("wb+") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
@@ -44,6 +46,12 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_directory(path.parent)
+
+
+def write_bytes_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`; makes parent folders. Raises OSError, leaving what was there."""
+    with written_atomically(path) as stream:
+        stream.write(data)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

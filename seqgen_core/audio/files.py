@@ -8,8 +8,8 @@ Axes: T time in frames, C channels.
 """
 
 import contextlib
-import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from seqgen_core.audio.containers import mp3_states_its_length, ogg_lacks_its_en
 from seqgen_core.audio.decoders import AvDecoder, DecodeError, Decoder, SoundfileDecoder
 from seqgen_core.audio.resample import ResampleStream
 from seqgen_core.errors import SeqgenError
-from seqgen_core.files import write_bytes_atomically
+from seqgen_core.files import written_atomically
 
 SLOWEST_RATE, FASTEST_RATE = 1000, 768_000  # Hz
 BLOCK = 65536  # frames of a block, about; memory use does not depend on the file's length
@@ -204,18 +204,29 @@ def pcm16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
     return np.clip(np.round(np.asarray(waveform, np.float64) * 32768), -32768, 32767).astype("<i2")
 
 
-def write_wav(path: Path, waveform: NDArray[np.floating], rate: int) -> None:
+def write_wav(path: Path, waveform: NDArray[np.floating] | Iterable[NDArray[np.floating]], rate: int) -> None:
     """Write a waveform (T,) or (T, C) in [-1, 1] as 16-bit PCM, atomically; what is beyond full scale is clamped.
 
-    A sample k / 32768 comes back from reading exactly. Raises SeqgenError where a sample is not finite, OSError.
+    It may come in pieces, none of which is kept. A sample k / 32768 comes back from reading exactly.
+    Raises SeqgenError where a sample is not finite, OSError.
     """
-    samples = np.asarray(waveform, np.float64)
-    bad = first_non_finite(samples.reshape(-1))
-    if bad is not None:
-        raise SeqgenError(f"sample {bad} for {path} is {samples.reshape(-1)[bad]}.", "A waveform of finite numbers.")
-    memory = io.BytesIO()
-    soundfile.write(memory, pcm16(samples), rate, format="WAV", subtype="PCM_16")
-    write_bytes_atomically(Path(path), memory.getvalue())
+    pieces = iter([waveform] if isinstance(waveform, np.ndarray) else waveform)
+    first = np.asarray(next(pieces, np.zeros(0)), np.float64)
+    channels = 1 if first.ndim == 1 else first.shape[1]
+    written = 0
+    with (
+        written_atomically(Path(path)) as stream,
+        soundfile.SoundFile(stream, "w", rate, channels, format="WAV", subtype="PCM_16") as sound,
+    ):
+        for piece in itertools.chain([first], pieces):
+            samples = np.asarray(piece, np.float64)
+            bad = first_non_finite(samples.reshape(-1))
+            if bad is not None:
+                raise SeqgenError(
+                    f"sample {written + bad} for {path} is {samples.reshape(-1)[bad]}.", "A waveform of finite numbers."
+                )
+            sound.write(pcm16(samples))
+            written += samples.size
 
 
 def _refusal(first: str, second: str) -> str:

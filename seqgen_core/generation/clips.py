@@ -9,22 +9,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from seqgen_core.devices import stepping_threads
 from seqgen_core.errors import UsageError
+from seqgen_core.generation.engines import Choice, choose_engine
+from seqgen_core.generation.kept import KeptTokens, Tokens
 from seqgen_core.generation.sampling import ClipUniforms
 from seqgen_core.generation.starts import Prime
-from seqgen_core.generation.stream import Filters, draw_tokens
+from seqgen_core.generation.stream import draw_blocks
 from seqgen_core.models.base import CausalModel
 from seqgen_core.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A drawn clip: its number, what it continues, new tokens int64 (N, *shape), mean bits per new token."""
+    """A drawn clip: its number, what it continues, new tokens (N, *shape), mean bits per new token."""
 
     number: int
     prime: Prime
-    tokens: np.ndarray
+    tokens: Tokens
     bits_per_token: float
 
 
@@ -35,40 +36,37 @@ def draw_clips(
     length: int,
     batch_size: int,
     seed: int,
-    filters: Filters | None = None,
+    engine: Choice | None = None,
     label: int | None = None,
     progress: Progress | None = None,
     rate: float | None = None,
-    threads: int = 0,
 ) -> Iterator[Clip]:
     """Draw one clip of `length` new tokens for each prime, batch by batch; the primes are equally long.
 
+    engine: what steps the model and samples; without one the fastest that fits, with plain sampling.
     label: class of all clips; without one, a model with classes takes each prime's own.
     rate: tokens per second, for the real-time factor that progress shows (None: none is shown).
-    threads: CPU threads; 0 picks what is quickest for the batch.
     Raises UsageError where a model with classes knows no label of a clip, or one with features no features.
     """
     progress = progress or Silent()
-    device = next(model.parameters()).device
     primes = conditioned(model, primes, label)
+    engine = engine or choose_engine(model)
     progress.begin("drawing", len(primes) * length, "tokens")
     started, done = time.monotonic(), 0
     try:
         for first in range(0, len(primes), batch_size):
             group = primes[first : first + batch_size]
             numbers = range(first, first + len(group))
-            drawn = np.empty((len(group), length, *model.tokens.shape), np.int64)
+            drawn = [KeptTokens(length, model.tokens.values, model.tokens.shape) for _ in group]
             bits = np.zeros(len(group))
-            with stepping_threads(device, len(group), threads):
-                steps = draw_tokens(model, group, length, ClipUniforms(seed, numbers), filters or Filters())
-                for place, step in enumerate(steps):
-                    drawn[:, place] = step.tokens
-                    bits += step.bits
-                    done += len(group)
-                    if place % 64 == 63 or place + 1 == length:
-                        progress.update(done, **_speed(done, time.monotonic() - started, rate))
+            for block in draw_blocks(engine.make(len(group)), model, group, length, ClipUniforms(seed, numbers)):
+                for kept, tokens in zip(drawn, block.tokens, strict=True):
+                    kept.append(tokens)
+                bits += block.bits.sum(axis=1)
+                done += block.bits.size
+                progress.update(done, **_speed(done, time.monotonic() - started, rate))
             for row, number in enumerate(numbers):
-                yield Clip(number, group[row], drawn[row], bits[row] / length)
+                yield Clip(number, group[row], drawn[row].tokens(), bits[row] / length)
     finally:
         progress.end()
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seqgen_core.files import write_text_atomically
 from seqgen_core.generation.clips import Clip
+from seqgen_core.generation.kept import Tokens, joined
 from seqgen_core.generation.rendering import Renderer
 from seqgen_core.runs import RunFolder
 
@@ -44,9 +43,9 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
     return entry
 
 
-def whole(clip: Clip) -> np.ndarray:
+def whole(clip: Clip) -> Tokens:
     """Prime and new tokens as one (P + N, *shape)."""
-    return np.concatenate([clip.prime.tokens, clip.tokens])
+    return joined(clip.prime.tokens, clip.tokens)
 
 
 def _named(part: str, files: dict[str, str]) -> dict[str, str]:

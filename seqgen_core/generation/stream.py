@@ -1,29 +1,34 @@
-"""Drawing tokens one by one: prime the state with what is given, then step, sample, and feed back.
+"""Drawing tokens: prime the state with what is given, then let an engine step, sample and feed back.
 
 Axes: B clips, P tokens of the prime, N new tokens.
 """
 
-import math
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqgen_core.generation.sampling import ClipUniforms, Filters
+from seqgen_core.generation.engines import Engine
+from seqgen_core.generation.sampling import ClipUniforms
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import MOST_OUTPUTS, condition_of
+from seqgen_core.models.steps.program import Start
 from seqgen_core.streams import Stream
 
 PRIME_CHUNK = 16384
 """Tokens of the prime consumed at a time, shared among the clips."""
 UNIFORM_BLOCK = 4096
+"""Uniforms drawn at a time for each clip, at most."""
+BLOCK_SECONDS = 0.1
+"""What one block of tokens may take, so that progress shows and a stop is heard."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One drawn token of every clip: tokens int64 (B, *shape); bits float64 (B,), −log2 p of it, unfiltered."""
+class Block:
+    """Drawn tokens of every clip: tokens int64 (B, N, *shape); bits float64 (B, N), −log2 p of them, unfiltered."""
 
     tokens: np.ndarray
     bits: np.ndarray
@@ -47,57 +52,39 @@ def prime_state(model: CausalModel, primes: Sequence[Stream]) -> tuple[Tensor, l
     return outputs[:, -1], state
 
 
-@torch.inference_mode()
-def draw_tokens(
-    model: CausalModel, primes: Sequence[Stream], length: int, uniforms: ClipUniforms, filters: Filters
-) -> Iterator[Step]:
-    """Yield `length` steps that continue B primes, equally long, P ≥ 1, each step for all B clips.
+def draw_blocks(
+    engine: Engine,
+    model: CausalModel,
+    primes: Sequence[Stream],
+    length: int,
+    uniforms: ClipUniforms,
+    block: int | None = None,
+) -> Iterator[Block]:
+    """Yield `length` tokens that continue B primes, equally long, P ≥ 1, block by block, each for all B clips.
 
-    Labels are those of the primes; features are theirs too and reach beyond the prime's end, to the clip's.
+    block: tokens of one; without it as many as take BLOCK_SECONDS. Labels are those of the primes; features are theirs
+    too and reach beyond the prime's end, to the clip's.
     """
-    device = next(model.parameters()).device
     outputs, state = prime_state(model, primes)
+    engine.begin(Start(state, condition_of(model, primes, 0, 1).labels), outputs)
     heard, draws = len(primes[0].tokens), model.head.draws
-    block_size = max(1, UNIFORM_BLOCK // draws)
-    for first in range(0, length, block_size):
-        count = min(block_size, length - first)
-        # MPS has no float64; float32 holds a uniform to 2^-24, far finer than any token's share
+    size = block or 1
+    done = 0
+    while done < length:
+        count = min(size, length - done)
         drawn = uniforms.draw(count * draws).reshape(len(primes), count, draws)
-        block = torch.from_numpy(drawn).to(device, torch.float32 if device.type == "mps" else None)
-        for place in range(count):
-            tokens = model.head.sample(
-                outputs, block[:, place], temperature=filters.temperature, top_k=filters.top_k, top_p=filters.top_p
-            )
-            bits = model.head.bits(outputs, tokens)
-            yield Step(
-                tokens.cpu().numpy(), bits.double().cpu().numpy() if device.type != "mps" else bits.cpu().numpy()
-            )
-            if first + place + 1 < length:
-                told = condition_of(model, primes, heard + first + place, 1)
-                advanced, state = model.advance(tokens[:, None], state, told)
-                outputs = advanced[:, -1]
+        started = time.perf_counter()
+        tokens, bits = engine.draw(drawn, features_of(model, primes, heard + done - 1, count))
+        if block is None and time.perf_counter() - started < BLOCK_SECONDS / 2:
+            size = min(2 * size, max(1, UNIFORM_BLOCK // draws))
+        done += count
+        yield Block(tokens, bits)
 
 
-@torch.inference_mode()
-def stepping_error(model: CausalModel, streams: Sequence[Stream], steps: int) -> float:
-    """Largest difference of log-probabilities (nats) between stepping and one plain forward, over `steps` tokens.
-
-    streams: B of them, equally long; their last `steps` tokens are fed one by one.
-    """
-    tokens = _tokens(model, streams)
-    total = tokens.shape[1]
-    whole = model(tokens, condition_of(model, streams, 0, total), last=steps)
-    # not Stream.cut, which would cut the features of the first token that is fed alone
-    _, state = prime_state(model, [replace(stream, tokens=stream.tokens[: total - steps]) for stream in streams])
-    worst = 0.0
-    for place in range(steps):
-        first = total - steps + place
-        now = tokens[:, first]
-        outputs, state = model.advance(now[:, None], state, condition_of(model, streams, first, 1))
-        difference = model.head.bits(outputs[:, -1], now) - model.head.bits(whole[:, place], now)
-        worst = max(worst, float(difference.abs().max()) * math.log(2))
-        worst = max(worst, float((outputs[:, -1] - whole[:, place]).abs().max()))
-    return worst
+def features_of(model: CausalModel, streams: Sequence[Stream], first: int, steps: int) -> np.ndarray | None:
+    """What an engine is told of tokens first + 1 to first + steps, float32 (B, steps, F); None without features."""
+    features = condition_of(model, streams, first, steps).features
+    return None if features is None else features.float().cpu().numpy()
 
 
 def _tokens(model: CausalModel, streams: Sequence[Stream]) -> Tensor:

@@ -50,6 +50,8 @@ class CausalModel(nn.Module, ABC):
     classes: int = 0
     local_features: int = 0
     longest: int | None = None
+    folded: bool = False
+    """Whether `fold` was called."""
 
     def __init__(self, tokens: TokenSpec, mixtures: int = 0) -> None:
         super().__init__()
@@ -118,6 +120,11 @@ class CausalModel(nn.Module, ABC):
         return self._run(tokens, None, condition, tokens.shape[1], presence)[0]
 
     @property
+    def kind(self) -> str:
+        """Sort of model, as the settings name it: the name of the file of its class."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
     def multiply_adds(self) -> float:
         """Multiplications with a weight per generated token, averaged over the clock; look-ups are none."""
         return math.fsum(row.multiply_adds for row in self.layer_table())
@@ -145,6 +152,7 @@ class CausalModel(nn.Module, ABC):
                 trained = getattr(module, name).requires_grad  # a parameter only where gradients were on
                 delattr(module, name)
                 setattr(module, name, nn.Parameter(value, requires_grad=trained))
+        self.folded = True
         return self
 
     def _check(self, tokens: Tensor, condition: Condition) -> None:

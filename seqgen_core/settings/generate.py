@@ -49,7 +49,13 @@ class GenerateSettings(Settings):
     """Use the moving average of the weights where the run has one."""
     device: str = Field("auto", pattern=DEVICE_PATTERN)
     """auto, cpu, cuda, cuda:N or mps."""
+    engine: Literal["auto", "cpu", "torch", "cuda"] = "auto"
+    """What steps the model: auto takes the fastest that fits; cpu, compiled loops; torch; cuda, one kernel for all."""
+    weights: Literal["fp32", "bf16", "int8"] = "fp32"
+    """Weights while drawing: fp32 is exact; bf16 and int8 are faster for large models; --verify tells the cost."""
     threads: int = Field(0, ge=0)
-    """CPU threads; 0 takes one for small batches, and one for each core but one for larger ones."""
+    """CPU threads; 0 takes one, or for large models more, but leaves a core free."""
+    block: Duration = Field(0.05, gt=0)
+    """Seconds of sound that --stream writes at a time; texts come token by token."""
     out: Path | None = None
     """Folder for the clips; without it samples/<time> in the run."""

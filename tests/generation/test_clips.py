@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from tiny import STREAM_MODELS, TINY_MODELS
 from seqgen_core import models
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.errors import UsageError
-from seqgen_core.generation import clips, render, stream
+from seqgen_core.generation import clips, kept, render, stream
+from seqgen_core.generation.engines import choose_engine
 from seqgen_core.generation.rendering import renderer_for
-from seqgen_core.generation.sampling import ClipUniforms
+from seqgen_core.generation.sampling import ClipUniforms, Filters
 from seqgen_core.generation.starts import Prime, draw_primes, from_nothing
-from seqgen_core.generation.stream import Filters, draw_tokens, prime_state, stepping_error
+from seqgen_core.generation.stream import draw_blocks, prime_state
+from seqgen_core.generation.verify import verify
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.tokens import random_tokens
 from seqgen_core.settings.codec import AudioCodecSettings, NotesCodecSettings, PixelsCodecSettings
@@ -47,9 +50,20 @@ def model(request):
     return build(request.param)
 
 
-def draw(model, primes=None, count=5, codec=SOUND, **options):
+@pytest.fixture(params=["cpu", "torch"], autouse=True)
+def engine(request, monkeypatch):
+    monkeypatch.setitem(ENGINE, "name", request.param)
+    return request.param
+
+
+ENGINE = {"name": "auto"}
+"""By which engine `draw` draws."""
+
+
+def draw(model, primes=None, count=5, codec=SOUND, filters=None, **options):
     settings = {"length": 20, "batch_size": 8, "seed": 7, **options}
-    return list(clips.draw_clips(model, primes or from_nothing(codec, count), **settings))
+    chosen = choose_engine(model, ENGINE["name"], filters)
+    return list(clips.draw_clips(model, primes or from_nothing(codec, count), engine=chosen, **settings))
 
 
 def some_primes(count, length=25):
@@ -126,44 +140,86 @@ def test_top_one_is_temperature_zero(model):
     assert np.array_equal(draw(model, count=1, filters=Filters(top_k=1))[0].tokens, cold.tokens)
 
 
-def some_streams(count):
-    return [Stream("", tokens) for tokens in np.random.default_rng(0).integers(0, 16, (count, 60))]
-
-
 def test_labels_condition_the_clips():
     model = build("wavenet", classes=2)
     first, second = (draw(model, count=1, label=label)[0] for label in (0, 1))
     assert not np.array_equal(first.tokens, second.tokens)
 
 
-def test_stepping_is_the_forward(model):
-    assert stepping_error(model, some_streams(2), 40) < 1e-4
+def some_stream(length=60):
+    return Stream("", np.random.default_rng(0).integers(0, 16, length))
 
 
-def test_a_fault_in_stepping_is_found(model, monkeypatch):
-    advance = type(model).advance
-
-    def forgetful(self, given, state, condition):
-        outputs, after = advance(self, given, state, condition)
-        return outputs, [torch.zeros_like(part) if part.is_floating_point() else part for part in after]
-
-    monkeypatch.setattr(type(model), "advance", forgetful)
-    assert stepping_error(model, some_streams(1), 40) > 1e-2
+def test_the_engine_is_the_forward(model, engine):
+    for heard in (some_stream(), some_stream(1)):  # the one is long enough, the other is continued first
+        found = verify(model, choose_engine(model, engine), heard, 40)
+        assert found.steps == 40
+        assert found.difference < 1e-4
+        assert found.bits == pytest.approx(found.plain_bits, abs=1e-4)
 
 
-def test_stepping_is_the_forward_with_features_too():
+def test_a_fault_in_stepping_is_found(model, engine):
+    chosen = choose_engine(model, engine)
+
+    def forgetful(count):
+        made = chosen.make(count)
+        begin = made.begin
+
+        def begin_anew(start, outputs):
+            begin(replace(start, state=model.initial_state(count)), outputs)
+
+        made.begin = begin_anew
+        return made
+
+    assert verify(model, replace(chosen, make=forgetful), some_stream(), 40).difference > 1e-2
+
+
+def test_the_engine_is_the_forward_with_features_too(engine):
     model = build("wavenet", local_features=2)
     frames = np.random.default_rng(0).normal(size=(7, 2))
-    told = [Stream("", one.tokens, features=Upsampled(frames, 10, 60)) for one in some_streams(1)]
-    assert stepping_error(model, told, 40) < 1e-4
+    told = replace(some_stream(), features=Upsampled(frames, 10, 60))
+    assert verify(model, choose_engine(model, engine), told, 40).difference < 1e-4
 
 
-def test_each_step_is_for_all_clips(model):
+def test_narrow_weights_cost_bits_that_are_told():
+    model = build("wavenet")
+    found = verify(model, choose_engine(model, "cpu", weights="int8"), some_stream(), 40)
+    assert found.difference > 1e-4
+    assert found.bits != found.plain_bits
+    assert found.bits == pytest.approx(found.plain_bits, abs=0.5)
+    with pytest.raises(UsageError, match="torch engine has no int8 weights"):
+        choose_engine(model, "torch", weights="int8")
+
+
+def test_an_engine_that_does_not_work_here_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(UsageError, match="cuda engine does not work here: there is no CUDA device"):
+        choose_engine(build("wavenet"), "cuda")
+
+
+def test_each_block_is_for_all_clips(model, engine):
     heard = [Prime("", np.zeros(4, np.int64))] * 3
-    steps = list(draw_tokens(model, heard, 6, ClipUniforms(0, range(3)), Filters()))
-    assert len(steps) == 6
-    assert all(step.tokens.shape == step.bits.shape == (3,) for step in steps)
-    assert all(step.bits.dtype == np.float64 for step in steps)
+    made = choose_engine(model, engine).make(3)
+    blocks = list(draw_blocks(made, model, heard, 6, ClipUniforms(0, range(3)), block=4))
+    assert [block.tokens.shape for block in blocks] == [(3, 4), (3, 2)]
+    assert all(block.bits.shape == block.tokens.shape for block in blocks)
+    assert all(block.bits.dtype == np.float64 for block in blocks)
+
+
+def test_long_clips_are_kept_in_files(model, monkeypatch, tmp_path):
+    reference = draw(model, some_primes(2), count=2)
+    monkeypatch.setattr(kept, "IN_MEMORY", 10)
+    monkeypatch.setattr(kept, "PIECE", 7)
+    for number, clip in enumerate(draw(model, some_primes(2), count=2)):
+        assert isinstance(clip.tokens, kept.TokenFile)
+        assert np.array_equal(np.asarray(clip.tokens), reference[number].tokens)
+        assert clip.tokens[3:11:2].tolist() == reference[number].tokens[3:11:2].tolist()
+        entry = render.write_clip(clip, renderer_for(SOUND), tmp_path / "file")
+        whole = render.write_clip(reference[number], renderer_for(SOUND), tmp_path / "memory")
+        assert entry == pytest.approx(whole)
+        for name in entry["files"].values():
+            assert (tmp_path / "file" / name).read_bytes() == (tmp_path / "memory" / name).read_bytes()
 
 
 def test_each_prime_brings_its_own_label():

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
+from seqgen_core.generation.kept import Tokens
 from seqgen_core.previews import Preview
 
 
@@ -15,21 +14,21 @@ class Renderer(Protocol):
     separable: bool
     """Whether a prime and what continues it make sense apart; the parts of an image do not."""
 
-    def write(self, tokens: np.ndarray, stem: Path) -> dict[str, str]:
+    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
         """Write tokens (N, *shape) as files whose names begin with stem.name; the names written, by what they hold.
 
         Such as {"wav": "clip-000.wav"}, or {"midi": …, "png": …, "wav": …}. Raises OSError.
         """
         ...
 
-    def measures(self, tokens: np.ndarray) -> dict[str, float | str]:
+    def measures(self, tokens: Tokens) -> dict[str, float | str]:
         """A few figures of one clip for the sheet, such as peak and rms, or the beginning of a text."""
         ...
 
-    def finish(self, folder: Path, clips: Sequence[np.ndarray]) -> dict[str, str]:
+    def finish(self, folder: Path, clips: Sequence[Tokens]) -> dict[str, str]:
         """Write what shows all clips at once, such as a grid of images; the names written, or nothing."""
         ...
 
-    def preview(self, tokens: np.ndarray, name: str) -> Preview:
+    def preview(self, tokens: Tokens, name: str) -> Preview:
         """One clip to show while a model trains."""
         ...

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqgen_core.generation.kept import Tokens
 from seqgen_core.images.codec import PixelsCodec
 from seqgen_core.images.files import with_channels, write_grid, write_png
 from seqgen_core.previews import Preview
@@ -22,26 +23,26 @@ class ImagesRenderer:
     def __init__(self, settings: PixelsCodecSettings) -> None:
         self.codec = PixelsCodec(settings)
 
-    def write(self, tokens: np.ndarray, stem: Path) -> dict[str, str]:
+    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
         """Write tokens (N,), the one that every image begins with included, as stem.png; what is missing is grey."""
         name = f"{stem.name}.png"
-        write_png(stem.with_name(name), self.codec.decode(tokens))
+        write_png(stem.with_name(name), self.codec.decode(np.asarray(tokens)))
         return {"png": name}
 
-    def measures(self, tokens: np.ndarray) -> dict[str, float | str]:
+    def measures(self, tokens: Tokens) -> dict[str, float | str]:
         """Mean and standard deviation of the intensities that are there, 0 for black and 1 for white."""
-        drawn = self.codec.decode(tokens).reshape(-1)[: max(1, len(tokens) - 1)] / 255
+        drawn = self.codec.decode(np.asarray(tokens)).reshape(-1)[: max(1, len(tokens) - 1)] / 255
         return {"mean": float(drawn.mean()), "contrast": float(drawn.std())}
 
-    def finish(self, folder: Path, clips: Sequence[np.ndarray]) -> dict[str, str]:
+    def finish(self, folder: Path, clips: Sequence[Tokens]) -> dict[str, str]:
         """Write the grid, about square, row by row in the order of the clips; nothing where there are none."""
         if not clips:
             return {}
         scale = max(1, SEEN // max(self.codec.shape[:2]))
-        write_grid(folder / GRID, [self.codec.decode(tokens) for tokens in clips], scale=scale)
+        write_grid(folder / GRID, [self.codec.decode(np.asarray(tokens)) for tokens in clips], scale=scale)
         return {"grid": GRID}
 
-    def preview(self, tokens: np.ndarray, name: str) -> Preview:
+    def preview(self, tokens: Tokens, name: str) -> Preview:
         """The image in colours, (H, W, 3)."""
-        image = self.codec.decode(tokens)
+        image = self.codec.decode(np.asarray(tokens))
         return Preview(name, "image", with_channels(image, 3) if image.shape[2] == 1 else image[..., :3])

@@ -7,6 +7,7 @@ import numpy as np
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.audio.files import write_wav
+from seqgen_core.generation.kept import Tokens, pieces
 from seqgen_core.previews import Preview
 from seqgen_core.settings.codec import AudioCodecSettings
 
@@ -19,25 +20,29 @@ class SoundRenderer:
     def __init__(self, settings: AudioCodecSettings) -> None:
         self.codec = AudioCodec(settings)
 
-    def write(self, tokens: np.ndarray, stem: Path) -> dict[str, str]:
-        """Write tokens (N,) as stem.wav."""
+    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
+        """Write tokens (N,) as stem.wav, piece by piece."""
         name = f"{stem.name}.wav"
-        write_wav(stem.with_name(name), self.codec.decode(tokens), self.codec.rate)
+        write_wav(stem.with_name(name), (self.codec.decode(piece) for piece in pieces(tokens)), self.codec.rate)
         return {"wav": name}
 
-    def measures(self, tokens: np.ndarray) -> dict[str, float | str]:
+    def measures(self, tokens: Tokens) -> dict[str, float | str]:
         """Seconds, and the peak and root mean square of the amplitudes."""
-        waveform = self.codec.decode(tokens)
+        peak, energy = 0.0, 0.0
+        for piece in pieces(tokens):
+            waveform = self.codec.decode(piece)
+            peak = max(peak, float(np.abs(waveform).max()))
+            energy += float(np.sum(np.square(waveform, dtype=np.float64)))
         return {
             "seconds": len(tokens) / self.codec.rate,
-            "peak": float(np.abs(waveform).max()),
-            "rms": float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64)))),
+            "peak": peak,
+            "rms": float(np.sqrt(energy / max(1, len(tokens)))),
         }
 
-    def finish(self, folder: Path, clips: Sequence[np.ndarray]) -> dict[str, str]:
+    def finish(self, folder: Path, clips: Sequence[Tokens]) -> dict[str, str]:
         """Nothing shows all sounds at once."""
         return {}
 
-    def preview(self, tokens: np.ndarray, name: str) -> Preview:
+    def preview(self, tokens: Tokens, name: str) -> Preview:
         """The waveform."""
-        return Preview(name, "sound", self.codec.decode(tokens), self.codec.rate)
+        return Preview(name, "sound", self.codec.decode(np.asarray(tokens)), self.codec.rate)

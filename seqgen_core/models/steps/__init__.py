@@ -8,5 +8,5 @@ from seqgen_core.models.steps.program import StepProgram
 
 def step_program(model: CausalModel) -> StepProgram:
     """What the model does with one new token. Its weights must be folded; they are not copied."""
-    module = importlib.import_module(f"{__name__}.{model.settings.kind}")
+    module = importlib.import_module(f"{__name__}.{model.kind}")
     return module.program(model)

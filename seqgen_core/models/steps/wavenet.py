@@ -1,5 +1,7 @@
 """One step of a WaveNet: each layer's gates and residual connection, then all skip connections as one product."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -38,9 +40,7 @@ def program(model: WaveNet) -> StepProgram:
         gate = Slot(f"gates {index + 1}", inner)
         gates.append(gate)
         label = None if layer.condition is None else Slot(f"label {index + 1}", 2 * inner, _label_rows(layer))
-        operations.append(
-            Layer(gate, tuple(sources), weight, bias=layer.gated.bias, plus=label, activation="gated")
-        )
+        operations.append(Layer(gate, tuple(sources), weight, bias=layer.gated.bias, plus=label, activation="gated"))
         if layer.residual is not None:
             after = kept(index + 1)
             residual = layer.residual
@@ -64,9 +64,10 @@ def _matrix(conv: nn.Conv1d) -> Tensor:
     return conv.weight[:, :, 0]
 
 
-def _label_rows(layer: WaveNetLayer):
+def _label_rows(layer: WaveNetLayer) -> Callable[[Start], Tensor]:
     def rows(start: Start) -> Tensor:
-        assert layer.condition is not None and start.labels is not None
+        assert layer.condition is not None
+        assert start.labels is not None
         return layer.condition(start.labels)[:, :, None]
 
     return rows

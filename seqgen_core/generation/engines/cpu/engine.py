@@ -90,7 +90,7 @@ class CpuEngine:
         return self._run(uniforms.shape[1], uniforms, None, told, hear=False)[:2]
 
     def score(self, forced: np.ndarray, told: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Hear given tokens int64 (B, N, *shape): outputs float32 (B, N, head.size) that predicted them, bits (B, N)."""
+        """Hear given tokens int64 (B, N, *shape): outputs float32 (B, N, head.size) that predict them, bits (B, N)."""
         _, bits, heard = self._run(forced.shape[1], None, forced, told, hear=True)
         return heard, bits
 
@@ -143,6 +143,8 @@ class CpuEngine:
         for other in others:
             other.result()
         if self._control[interpreter.STOPPED]:
-            raise SeqgenError("The model's outputs are not finite.", hint="Take an earlier checkpoint, or --weights fp32.")
+            raise SeqgenError(
+                "The model's outputs are not finite.", hint="Take an earlier checkpoint, or --weights fp32."
+            )
         shape = self.program.tokens.shape
         return tokens.reshape(clips, steps, *shape), bits, heard

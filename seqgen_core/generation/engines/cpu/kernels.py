@@ -28,8 +28,7 @@ _int32, _int64, _byte, _float = ir.IntType(32), ir.IntType(64), ir.IntType(8), i
 _floats, _words = ir.VectorType(_float, LANES), ir.VectorType(_int32, LANES)
 
 
-@intrinsic
-def multiply_panel(
+def _multiply_panel(
     typingctx: Any,
     form: Any,
     vectors: Any,
@@ -73,6 +72,9 @@ def multiply_panel(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+multiply_panel: Any = intrinsic(_multiply_panel)
 
 
 def _panel(module: Any, form: int, vectors: int, clips: int) -> Any:
@@ -148,9 +150,7 @@ def _read_rows(build: Any, form: int, vectors: int, place: Any) -> list[Any]:
         return [read(_floats, vector * 64, 4) for vector in range(vectors)]
     if form == INT8:
         bytes_ = ir.VectorType(_byte, LANES)
-        return [
-            build.sitofp(build.sext(read(bytes_, vector * LANES, 1), _words), _floats) for vector in range(vectors)
-        ]
+        return [build.sitofp(build.sext(read(bytes_, vector * LANES, 1), _words), _floats) for vector in range(vectors)]
     rows = []
     for pair in range(vectors // 2):
         both = read(_words, pair * 64, 4)
@@ -160,8 +160,7 @@ def _read_rows(build: Any, form: int, vectors: int, place: Any) -> list[Any]:
     return rows
 
 
-@intrinsic
-def arrive(typingctx: Any, address: Any) -> Any:
+def _arrive(typingctx: Any, address: Any) -> Any:
     """Add 1 to the int64 at an address, as one step that other threads see in order; returns what was there before."""
     signature = types.int64(types.int64)
 
@@ -172,8 +171,10 @@ def arrive(typingctx: Any, address: Any) -> Any:
     return signature, generate
 
 
-@intrinsic
-def glance(typingctx: Any, address: Any) -> Any:
+arrive: Any = intrinsic(_arrive)
+
+
+def _glance(typingctx: Any, address: Any) -> Any:
     """The int64 at an address, as other threads have left it."""
     signature = types.int64(types.int64)
 
@@ -182,3 +183,6 @@ def glance(typingctx: Any, address: Any) -> Any:
         return builder.load_atomic(pointer, "acquire", 8)
 
     return signature, generate
+
+
+glance: Any = intrinsic(_glance)

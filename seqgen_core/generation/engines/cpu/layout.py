@@ -185,7 +185,9 @@ def stages(program: StepProgram) -> list[int]:
 def shares(channels: int, threads: int) -> list[tuple[int, int]]:
     """First channel and end of each thread's share, in whole vectors where there are enough of them."""
     grain = kernels.LANES if channels >= kernels.LANES * threads else 1
-    edges = [min(channels, grain * round(channels / grain * thread / threads)) for thread in range(threads)] + [channels]
+    edges = [min(channels, grain * round(channels / grain * thread / threads)) for thread in range(threads)] + [
+        channels
+    ]
     return [(edges[thread], edges[thread + 1]) for thread in range(threads)]
 
 
@@ -257,9 +259,7 @@ class _Tables:
         return packed
 
 
-def _layer(
-    row: np.ndarray, layer: Layer, first: int, stop: int, tables: _Tables, places: dict[Slot, int]
-) -> None:
+def _layer(row: np.ndarray, layer: Layer, first: int, stop: int, tables: _Tables, places: dict[Slot, int]) -> None:
     rows = list(range(first, stop))
     if layer.activation == "gated":
         rows += [layer.out.channels + channel for channel in range(first, stop)]
