@@ -217,7 +217,8 @@ def test_long_clips_are_kept_in_files(model, monkeypatch, tmp_path):
         assert clip.tokens[3:11:2].tolist() == reference[number].tokens[3:11:2].tolist()
         entry = render.write_clip(clip, renderer_for(SOUND), tmp_path / "file")
         whole = render.write_clip(reference[number], renderer_for(SOUND), tmp_path / "memory")
-        assert entry == pytest.approx(whole)
+        assert entry["rms"] == pytest.approx(whole["rms"])  # summed up in another order
+        assert {**entry, "rms": 0} == {**whole, "rms": 0}
         for name in entry["files"].values():
             assert (tmp_path / "file" / name).read_bytes() == (tmp_path / "memory" / name).read_bytes()
 
