@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.generation.engines.cpu import interpreter, sampling
-from seqgen_core.generation.engines.cpu.layout import FORMATS, SLACK, Op, lay_out
+from seqgen_core.generation.engines.cpu.layout import FORMATS, Op, lay_out
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.heads import BernoulliHead, LogisticMixtureHead
 from seqgen_core.models.steps.program import Start, StepProgram, begin_slot
@@ -47,10 +47,9 @@ class CpuEngine:
         mixtures = head.mixtures if isinstance(head, LogisticMixtureHead) else 0
         self._sampler = np.array([kind, program.tokens.values, filters.top_k, mixtures], np.int64)
         self._bends = np.array([filters.temperature, filters.top_p], np.float64)
-        self._work = np.zeros((clips, sampling.room(kind, head.size, program.tokens.values)), np.float32)
+        self._work = np.zeros((clips, sampling.room(kind, head.size, program.tokens.values)))
         self._codes = np.full((clips, program.taps, places), NOTHING, np.int64)
-        room = clips * (self.layout.columns + self.layout.rows + SLACK) + SLACK
-        self._scratch = [np.zeros(room, np.float32) for _ in range(threads)]
+        self._scratch = [np.zeros(self.layout.scratch, np.float32) for _ in range(threads)]
         self._store = np.zeros(self.layout.values, np.float32)
         self._control = np.zeros(interpreter.CONTROL_SIZE, np.int64)
         self._positions = [np.zeros(0, np.int64)] * threads

@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, sampling
+from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, logistics, picking, sampling
 from seqgen_core.generation.engines.cpu.arithmetic import FAST, sigmoid, tanh
 from seqgen_core.generation.engines.cpu.kernels import arrive, glance, multiply_panel
 from seqgen_core.generation.engines.cpu.sampling import draw
@@ -26,7 +26,8 @@ BIAS, TABLE, TAPS, PLUS = (_OP[name] for name in ("BIAS", "TABLE", "TAPS", "PLUS
 ACTIVATION, RESIDUAL, THEN = (_OP[name] for name in ("ACTIVATION", "RESIDUAL", "THEN"))
 FIRST_SOURCE, SOURCES = (_OP[name] for name in ("FIRST_SOURCE", "SOURCES"))
 EXTRA_1, EXTRA_2, EXTRA_3 = (_OP[name] for name in ("EXTRA_1", "EXTRA_2", "EXTRA_3"))
-LAYER, HEAR, TELL, GRU, LSTM = (int(kind) for kind in layout.Kind)
+WIDTH, HEIGHT, SIDE, STEP = (_OP[name] for name in ("WIDTH", "HEIGHT", "SIDE", "STEP"))
+LAYER, HEAR, TELL, GRU, LSTM, ROW, TURN, CLEAR = (int(kind) for kind in layout.Kind)
 RELU, LEAKY, GATED = (layout.ACTIVATIONS[name] for name in ("relu", "leaky_relu", "gated"))
 
 # Places in the whole numbers that threads share.
@@ -72,6 +73,12 @@ def _activate(out, slope):
 
 
 @numba.njit(**_options)
+def _silence(out):
+    for i in range(len(out)):
+        out[i] = _ZERO
+
+
+@numba.njit(**_options)
 def _gather(store, slots, sources, positions, first, count, clip, inputs, place):
     """Lay the sources of an operation side by side, for one clip."""
     for number in range(first, first + count):
@@ -94,9 +101,15 @@ def _newest(slots, positions, slot, clip):
 @numba.njit(inline="always", **_options)
 def _next(slots, positions, slot, clip):
     """Place of a slot's next value."""
-    position = positions[slot] + 1
-    if position == slots[slot, 2]:
-        position = 0
+    return _later(slots, positions, slot, clip, 1)
+
+
+@numba.njit(inline="always", **_options)
+def _later(slots, positions, slot, clip, count):
+    """Place of the value that comes so many after a slot's newest."""
+    position = positions[slot] + count
+    if position >= slots[slot, 2]:
+        position -= slots[slot, 2]
     return slots[slot, 0] + (clip * slots[slot, 2] + position) * slots[slot, 1]
 
 
@@ -184,6 +197,79 @@ def _layer(op, form, clips, slots, sources, positions, store, constants, weights
 
 
 @numba.njit(**_options)
+def _window(op, slots, positions, store, clip, column, inputs, place):
+    """Lay the rows of pixels about a column side by side, the upper ones first, zeros beyond the edges."""
+    slot, width, side, step = op[EXTRA_1], op[WIDTH], op[SIDE], op[STEP]
+    kept = slots[slot, 2]
+    size = step * slots[slot, 1]  # numbers of a column
+    first, stop = max(0, column - side), min(width, column + side + 1)
+    before, after = (first - (column - side)) * size, (column + side + 1 - stop) * size
+    start = slots[slot, 0] + clip * kept * slots[slot, 1]
+    for row in range(op[HEIGHT]):
+        # The row's oldest value is its leftmost column's first.
+        position = positions[slot] - ((op[HEIGHT] - row) * width - first) * step + 1
+        if position < 0:
+            position += kept
+        _silence(inputs[place : place + before])
+        place += before
+        count = min((stop - first) * step, kept - position)  # values before the ring's end
+        here = count * slots[slot, 1]
+        there = (stop - first) * size - here
+        origin = start + position * slots[slot, 1]
+        _copy(inputs[place : place + here], store[origin : origin + here])
+        _copy(inputs[place + here : place + here + there], store[start : start + there])
+        place += here + there
+        _silence(inputs[place : place + after])
+        place += after
+
+
+@numba.njit(**_options)
+def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
+    """A layer over all columns of a row of pixels, which share one reading of the weights."""
+    rows, first, count, wide, width = op[ROWS], op[FIRST], op[COUNT], op[COLUMNS], op[WIDTH]
+    if count == 0:
+        return
+    room, z, base = rows + SLACK, width * wide, scratch.ctypes.data
+    channels = slots[op[OUT], 1]
+    for clip in range(clips):
+        for column in range(width):
+            _window(op, slots, positions, store, clip, column, scratch, column * wide)
+        _multiply(op, form, width, weights, base, base + 4 * z, wide, room)
+        for column in range(width):
+            y = z + column * room
+            all_rows, out = scratch[y : y + rows], scratch[y : y + count]
+            gates = scratch[y + count : y + rows]
+            if op[SCALE] >= 0:
+                _scale(all_rows, constants[op[SCALE] : op[SCALE] + rows])
+            if op[BIAS] >= 0:
+                _add(all_rows, constants[op[BIAS] : op[BIAS] + rows])
+            if op[PLUS] >= 0:
+                start = _newest(slots, positions, op[PLUS], clip) + first
+                _add(out, store[start : start + count])
+                _add(gates, store[start + channels : start + channels + rows - count])
+            if op[EXTRA_2] >= 0:
+                start = _later(slots, positions, op[EXTRA_2], clip, 1 + column) + first
+                _copy(store[start : start + count], out)
+                _copy(store[start + channels : start + channels + rows - count], gates)
+            if op[ACTIVATION] == GATED:
+                _gate(out, gates)
+            elif op[ACTIVATION] == RELU:
+                _activate(out, _ZERO)
+            elif op[ACTIVATION] == LEAKY:
+                _activate(out, _LEAK)
+            start = _later(slots, positions, op[OUT], clip, 1 + column) + first
+            _copy(store[start : start + count], out)
+
+
+@numba.njit(**_options)
+def _clear(op, clips, slots, store):
+    slot = op[OUT]
+    for value in range(clips * slots[slot, 2]):
+        start = slots[slot, 0] + value * slots[slot, 1] + op[FIRST]
+        _silence(store[start : start + op[COUNT]])
+
+
+@numba.njit(**_options)
 def _hear(op, clips, slots, positions, store, constants, codes, newest_code):
     for clip in range(clips):
         start = _next(slots, positions, op[OUT], clip)
@@ -227,10 +313,10 @@ def _lstm(op, clips, slots, positions, store):
 
 
 @numba.njit(**_options)
-def _advance(slots, positions, slot):
-    positions[slot] += 1
-    if positions[slot] == slots[slot, 2]:
-        positions[slot] = 0
+def _advance(slots, positions, slot, count=1):
+    positions[slot] += count
+    if positions[slot] >= slots[slot, 2]:
+        positions[slot] -= slots[slot, 2]
 
 
 @numba.njit(**_options)
@@ -316,6 +402,13 @@ def _run(
                 elif kind == LSTM:
                     _lstm(op, clips, slots, positions, store)
                     _advance(slots, positions, op[EXTRA_2])
+                elif kind == ROW:
+                    _row(op, form, clips, slots, positions, store, constants, weights, scratch)
+                    _advance(slots, positions, op[OUT], op[WIDTH] - 1)
+                    if op[EXTRA_2] >= 0:
+                        _advance(slots, positions, op[EXTRA_2], op[WIDTH])
+                elif kind == CLEAR:
+                    _clear(op, clips, slots, store)
                 _advance(slots, positions, op[OUT])
             meetings = _meet(control, threads, meetings)
         pending = 1
@@ -347,8 +440,9 @@ def _run(
 def compiled() -> Callable[..., None]:
     """The loop as machine code: compiled at the first call on a machine, and read from a cache on disk later."""
     digest = hashlib.sha256()
-    for module in (__file__, arithmetic.__file__, kernels.__file__, layout.__file__, sampling.__file__):
-        digest.update(Path(module).read_bytes())
+    for module in (arithmetic, kernels, layout, logistics, picking, sampling):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    digest.update(Path(__file__).read_bytes())
     return _stamped(digest.hexdigest())
 
 
