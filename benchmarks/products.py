@@ -1,0 +1,99 @@
+"""The floor of a step: its matrix-vector products alone, at the speed of the machine.
+
+Axes: B clips, N operations.
+"""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+from seqgen_core.generation.engines.cpu.kernels import CLIP_GROUPS, multiply_panel
+from seqgen_core.generation.engines.cpu.layout import FORMATS, SLACK, Op, lay_out
+from seqgen_core.models.steps.program import StepProgram
+
+EVERY, ROWS, COLUMNS, WEIGHT = int(Op.EVERY), int(Op.ROWS), int(Op.COLUMNS), int(Op.WEIGHT)
+PANEL, VECTORS, STRIDE, TAIL = int(Op.PANEL), int(Op.VECTORS), int(Op.STRIDE), int(Op.TAIL)
+
+
+class Products:
+    """All products of a program's steps over its own weights, as they lie for the cpu engine, and nothing else.
+
+    No inputs are gathered, nothing is activated or sampled, and threads do not wait for each other between products.
+    """
+
+    def __init__(self, program: StepProgram, clips: int, threads: int, weights: str, period: int) -> None:
+        self.clips, self._block = clips, period
+        self._layout, self._form = lay_out(program, clips, threads, weights), FORMATS[weights]
+        operations = self._layout.operations
+        self._tables = [operations[thread, operations[thread, :, COLUMNS] > 0] for thread in range(threads)]
+        self._countdowns = [table[:, Op.AT].copy() for table in self._tables]
+        rng = np.random.default_rng(0)
+        inputs = clips * self._layout.columns + SLACK
+        self._inputs = [rng.standard_normal(inputs).astype(np.float32) for _ in range(threads)]
+        self._outputs = [np.zeros(clips * (self._layout.rows + SLACK), np.float32) for _ in range(threads)]
+        self._pool = ThreadPoolExecutor(threads)
+        self._run(1)  # compiles
+        self._countdowns = [table[:, Op.AT].copy() for table in self._tables]
+
+    def rate(self, seconds: float) -> float:
+        """Tokens per second of all clips, as if the products were all there is to draw one; over whole periods."""
+        passed, steps = 0.0, 0
+        while passed < seconds:
+            took = self._run(self._block)
+            passed, steps = passed + took, steps + self._block
+            if took < seconds / 10:
+                self._block *= 2
+        return steps * self.clips / passed
+
+    def _run(self, steps: int) -> float:
+        started = time.perf_counter()
+        list(self._pool.map(lambda thread: self._work(thread, steps), range(len(self._tables))))
+        return time.perf_counter() - started
+
+    def _work(self, thread: int, steps: int) -> None:
+        _multiply(
+            self._tables[thread],
+            self._countdowns[thread],
+            self._form,
+            self.clips,
+            self._layout.weights.ctypes.data,
+            self._inputs[thread],
+            self._outputs[thread],
+            steps,
+        )
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _multiply(operations, countdowns, form, clips, weights, inputs, outputs, steps):
+    heard, made = inputs.ctypes.data, outputs.ctypes.data
+    for _ in range(steps):
+        for number in range(operations.shape[0]):
+            if countdowns[number] > 0:
+                countdowns[number] -= 1
+                continue
+            op = operations[number]
+            countdowns[number] = op[EVERY] - 1
+            columns, room = op[COLUMNS], op[ROWS] + SLACK
+            place, first = weights + op[WEIGHT], 0
+            while first < op[ROWS]:
+                clip = 0
+                for group in CLIP_GROUPS:
+                    while clips - clip >= group:
+                        multiply_panel(
+                            form,
+                            op[VECTORS],
+                            group,
+                            place,
+                            heard + 4 * clip * columns,
+                            made + 4 * (clip * room + first),
+                            columns,
+                            op[STRIDE],
+                            op[TAIL],
+                            columns,
+                            room,
+                        )
+                        clip += group
+                first += op[PANEL]
+                place += op[STRIDE] * columns
