@@ -128,7 +128,56 @@ class Lstm:
     at: int = 0
 
 
-Operation = Layer | Hear | Tell | Gru | Lstm
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A convolution over all columns of a row of pixels: out = activation(bias + plus + weight · window) for each.
+
+    out gets a value for each of the `columns`, from the left. window: of source, which has `step` values for a column,
+    the `height` newest rows from the top, and of each `side` columns to both sides, from the left; zeros beyond the
+    edges. weight (R, height (2 side + 1) step C). plus (R): a newest value, the same for all columns. sums: gets the
+    numbers (R) before the activation, for each column like out.
+    """
+
+    out: Slot
+    source: Slot
+    weight: Tensor
+    columns: int
+    height: int = 1
+    side: int = 0
+    step: int = 1
+    bias: Tensor | None = None
+    plus: Slot | None = None
+    activation: Activation = "none"
+    sums: Slot | None = None
+    every: int = 1
+    at: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Numbers before the activation."""
+        return self.out.channels * (2 if self.activation == "gated" else 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """The oldest of a slot's `count` newest values becomes its newest, so that a row is met column by column."""
+
+    out: Slot
+    count: int
+    every: int = 1
+    at: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Clear:
+    """All values of a slot become zero."""
+
+    out: Slot
+    every: int = 1
+    at: int = 0
+
+
+Operation = Layer | Hear | Tell | Gru | Lstm | Rows | Turn | Clear
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +220,9 @@ class StepProgram:
     @property
     def multiply_adds(self) -> float:
         """Multiplications with a weight per token, averaged over the clock."""
-        return sum(layer.weight.numel() / layer.every for layer in self.layers() if layer.weight is not None)
+        rows = (op for op in self.operations if isinstance(op, Rows))
+        work = sum(op.weight.numel() * op.columns / op.every for op in rows)
+        return work + sum(layer.weight.numel() / layer.every for layer in self.layers() if layer.weight is not None)
 
     def layers(self) -> Iterator[Layer]:
         """The operations that are layers."""
@@ -187,12 +238,23 @@ def reads(operation: Operation) -> list[tuple[Slot, int]]:
         return [(slot, 0) for slot in (operation.gates, operation.fresh, operation.past, operation.out)]
     if isinstance(operation, Lstm):
         return [(slot, 0) for slot in (operation.gates, operation.cells)]
+    if isinstance(operation, Rows):
+        # What it writes is kept for a whole row at least.
+        found = [(slot, operation.columns - 1) for slot in writes(operation)]
+        found += [] if operation.plus is None else [(operation.plus, 0)]
+        return [(operation.source, operation.height * operation.columns * operation.step - 1), *found]
+    if isinstance(operation, Turn):
+        return [(operation.out, operation.count - 1)]
     return []
 
 
 def writes(operation: Operation) -> list[Slot]:
-    """Slots that an operation gives a new value."""
-    return [operation.out, operation.cells] if isinstance(operation, Lstm) else [operation.out]
+    """Slots that an operation gives new values."""
+    if isinstance(operation, Lstm):
+        return [operation.out, operation.cells]
+    if isinstance(operation, Rows) and operation.sums is not None:
+        return [operation.out, operation.sums]
+    return [operation.out]
 
 
 @torch.no_grad()
@@ -208,18 +270,31 @@ def begin_slot(slot: Slot, kept: int, start: Start, batch: int) -> Tensor:
 def _check(operation: Operation) -> None:
     if not 0 <= operation.at < operation.every:
         raise ValueError(f"{operation.out.name} runs at {operation.at} of every {operation.every}")
-    if not isinstance(operation, Layer):
-        return
-    columns = sum(source.slot.channels for source in operation.sources)
+    if isinstance(operation, Layer):
+        _check_product(operation, sum(source.slot.channels for source in operation.sources))
+        _check_layer(operation)
+    elif isinstance(operation, Rows):
+        _check_product(
+            operation, operation.height * (2 * operation.side + 1) * operation.step * operation.source.channels
+        )
+        if operation.sums is not None and operation.sums.channels != operation.rows:
+            raise ValueError(f"{operation.sums.name}: {operation.sums.channels} numbers for {operation.rows} rows")
+
+
+def _check_product(operation: Layer | Rows, columns: int) -> None:
     rows, name = operation.rows, operation.out.name
     weight = (0, 0) if operation.weight is None else tuple(operation.weight.shape)
     if weight != ((rows, columns) if columns else (0, 0)):
         raise ValueError(f"{name}: weight {weight} for {rows} rows and {columns} columns")
-    if operation.table is not None and (operation.table.shape[1] != rows or len(operation.table) % operation.taps):
-        raise ValueError(f"{name}: table {tuple(operation.table.shape)} for {rows} rows and {operation.taps} taps")
     if operation.bias is not None and operation.bias.shape != (rows,):
         raise ValueError(f"{name}: bias {tuple(operation.bias.shape)} for {rows} rows")
     if operation.plus is not None and operation.plus.channels != rows:
         raise ValueError(f"{name}: {operation.plus.channels} numbers added to {rows} rows")
-    if operation.residual is not None and operation.residual.channels != operation.out.channels:
-        raise ValueError(f"{name}: {operation.residual.channels} numbers added to {operation.out.channels}")
+
+
+def _check_layer(layer: Layer) -> None:
+    rows, name = layer.rows, layer.out.name
+    if layer.table is not None and (layer.table.shape[1] != rows or len(layer.table) % layer.taps):
+        raise ValueError(f"{name}: table {tuple(layer.table.shape)} for {rows} rows and {layer.taps} taps")
+    if layer.residual is not None and layer.residual.channels != layer.out.channels:
+        raise ValueError(f"{name}: {layer.residual.channels} numbers added to {layer.out.channels}")

@@ -15,14 +15,16 @@ from torch import Tensor
 
 from seqgen_core.generation.engines.cpu import kernels
 from seqgen_core.models.steps.program import (
+    Clear,
     Gru,
     Hear,
     Layer,
     Lstm,
-    Operation,
+    Rows,
     Slot,
     StepProgram,
     Tell,
+    Turn,
     reads,
     writes,
 )
@@ -72,7 +74,12 @@ class Op(IntEnum):
     """Further slots that the operation reads or writes; of a layer the token values of its table."""
     EXTRA_2 = 25
     EXTRA_3 = 26
-    SIZE = 27
+    WIDTH = 27
+    """Columns of a row of pixels."""
+    HEIGHT = 28
+    SIDE = 29
+    STEP = 30
+    SIZE = 31
 
 
 class Kind(IntEnum):
@@ -83,6 +90,9 @@ class Kind(IntEnum):
     TELL = 2
     GRU = 3
     LSTM = 4
+    ROW = 5
+    TURN = 6
+    CLEAR = 7
 
 
 KINDS: dict[type, Kind] = {
@@ -91,6 +101,9 @@ KINDS: dict[type, Kind] = {
     Tell: Kind.TELL,
     Gru: Kind.GRU,
     Lstm: Kind.LSTM,
+    Rows: Kind.ROW,
+    Turn: Kind.TURN,
+    Clear: Kind.CLEAR,
 }
 ACTIVATIONS = {"none": 0, "relu": 1, "leaky_relu": 2, "gated": 3}
 
@@ -101,7 +114,7 @@ class Layout:
 
     operations int64 (threads, N, Op.SIZE); sources int64 (…, 2): slot, lag; slots int64 (…, 3): place of the first
     value, channels, values kept; weights uint8; constants float32; values: float32 numbers that all slots take;
-    scratch: float32 numbers that each thread needs to work.
+    scratch: float32 numbers that each thread needs to work; columns: of the widest layer.
     """
 
     program: StepProgram
@@ -114,8 +127,8 @@ class Layout:
     weights: np.ndarray
     constants: np.ndarray
     values: int
+    scratch: int
     columns: int
-    rows: int
 
 
 def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp32") -> Layout:
@@ -126,10 +139,10 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
         places[slot] = number
         slots.append((position, slot.channels, kept))
         position += _rounded(clips * kept * slot.channels, 16)
-    tables = _Tables(form, 32 if clips >= kernels.CLIP_GROUPS[0] else 64)
+    tables = _Tables(form, clips)
     operations = np.full((threads, len(program.operations), Op.SIZE), NONE, np.int64)
     sources: list[tuple[int, int]] = []
-    columns, rows = 0, 0
+    columns, rows, scratch = 0, 0, 0
     for number, (operation, stage) in enumerate(zip(program.operations, stages(program), strict=True)):
         first_source = len(sources)
         if isinstance(operation, Layer):
@@ -142,6 +155,9 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
                 _layer(row, operation, first, stop, tables, places)
                 row[Op.FIRST_SOURCE], row[Op.SOURCES] = first_source, len(operation.sources)
                 columns, rows = max(columns, int(row[Op.COLUMNS])), max(rows, int(row[Op.ROWS]))
+            elif isinstance(operation, Rows):
+                _row(row, operation, first, stop, tables, places)
+                scratch = max(scratch, operation.columns * int(row[Op.COLUMNS] + row[Op.ROWS] + SLACK))
             elif isinstance(operation, Hear):
                 row[Op.TABLE] = tables.constant(operation.values)
             elif isinstance(operation, Gru):
@@ -160,8 +176,8 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
         tables.packed(),
         np.concatenate([*tables.constants, np.zeros(SLACK, np.float32)]),
         position + SLACK,
+        max(scratch, clips * (columns + rows + SLACK)) + SLACK,
         columns,
-        rows,
     )
 
 
@@ -194,8 +210,8 @@ def shares(channels: int, threads: int) -> list[tuple[int, int]]:
 class _Tables:
     """Weights and constants, gathered piece by piece."""
 
-    def __init__(self, form: str, tallest: int) -> None:
-        self.form, self.tallest = FORMATS[form], tallest
+    def __init__(self, form: str, clips: int) -> None:
+        self.form, self.clips = FORMATS[form], clips
         self.pieces: list[np.ndarray] = []
         self.bytes = 0
         self.constants: list[np.ndarray] = []
@@ -208,8 +224,12 @@ class _Tables:
         self.numbers += room
         return place
 
-    def matrix(self, row: np.ndarray, weight: Tensor) -> None:
-        """Add a matrix (R, columns) panel by panel, and say in an operation's row how it lies."""
+    def matrix(self, row: np.ndarray, weight: Tensor, inputs: int = 0) -> None:
+        """Add a matrix (R, columns) panel by panel, and say in an operation's row how it lies.
+
+        inputs: vectors that it multiplies at once; without it as many as there are clips.
+        """
+        tallest = 32 if (inputs or self.clips) >= kernels.CLIP_GROUPS[0] else 64
         numbers = weight.detach().to("cpu", torch.float32)
         rows = len(numbers)
         if self.form == kernels.INT8:
@@ -217,7 +237,7 @@ class _Tables:
             row[Op.SCALE] = self.constant(scale)
             numbers = numbers / scale[:, None]
         even = 2 if self.form == kernels.BFLOAT16 else 1
-        panels = math.ceil(rows / self.tallest)
+        panels = math.ceil(rows / tallest)
         tall = _rounded(math.ceil(rows / panels), even)
         vectors = math.ceil(tall / kernels.LANES)
         if self.form == kernels.BFLOAT16:
@@ -260,6 +280,25 @@ class _Tables:
 
 
 def _layer(row: np.ndarray, layer: Layer, first: int, stop: int, tables: _Tables, places: dict[Slot, int]) -> None:
+    picked = _product(row, layer, first, stop, tables, places)
+    if layer.table is not None:
+        row[Op.TABLE] = tables.constant(layer.table.detach().cpu()[:, picked])
+        row[Op.EXTRA_1] = len(layer.table) // layer.taps
+    row[Op.TAPS], row[Op.THEN] = layer.taps, ACTIVATIONS[layer.then]
+    row[Op.RESIDUAL] = NONE if layer.residual is None else places[layer.residual]
+
+
+def _row(row: np.ndarray, layer: Rows, first: int, stop: int, tables: _Tables, places: dict[Slot, int]) -> None:
+    _product(row, layer, first, stop, tables, places)
+    row[Op.WIDTH], row[Op.HEIGHT], row[Op.SIDE], row[Op.STEP] = layer.columns, layer.height, layer.side, layer.step
+    row[Op.EXTRA_1] = places[layer.source]
+    row[Op.EXTRA_2] = NONE if layer.sums is None else places[layer.sums]
+
+
+def _product(
+    row: np.ndarray, layer: Layer | Rows, first: int, stop: int, tables: _Tables, places: dict[Slot, int]
+) -> Tensor:
+    """Lay out what both sorts of layer have, and return which rows are this thread's."""
     rows = list(range(first, stop))
     if layer.activation == "gated":
         rows += [layer.out.channels + channel for channel in range(first, stop)]
@@ -267,16 +306,12 @@ def _layer(row: np.ndarray, layer: Layer, first: int, stop: int, tables: _Tables
     row[Op.ROWS], row[Op.COLUMNS] = len(rows), 0
     if layer.weight is not None and rows:
         row[Op.COLUMNS] = layer.weight.shape[1]
-        tables.matrix(row, layer.weight.detach().cpu()[picked])
+        tables.matrix(row, layer.weight.detach().cpu()[picked], layer.columns if isinstance(layer, Rows) else 0)
     if layer.bias is not None:
         row[Op.BIAS] = tables.constant(layer.bias.detach().cpu()[picked])
-    if layer.table is not None:
-        row[Op.TABLE] = tables.constant(layer.table.detach().cpu()[:, picked])
-        row[Op.EXTRA_1] = len(layer.table) // layer.taps
-    row[Op.TAPS] = layer.taps
     row[Op.PLUS] = NONE if layer.plus is None else places[layer.plus]
-    row[Op.ACTIVATION], row[Op.THEN] = ACTIVATIONS[layer.activation], ACTIVATIONS[layer.then]
-    row[Op.RESIDUAL] = NONE if layer.residual is None else places[layer.residual]
+    row[Op.ACTIVATION] = ACTIVATIONS[layer.activation]
+    return picked
 
 
 def _rounded(number: int, step: int) -> int:
