@@ -8,7 +8,7 @@ import typer
 
 from seqgen_cli.options import Shared, command
 
-PACKAGES = ("seqgen", "torch", "torchaudio", "numpy", "soundfile", "av", "soxr", "yt-dlp", "pydantic", "typer")
+PACKAGES = ("seqgen", "torch", "torchaudio", "numpy", "numba", "soundfile", "av", "soxr", "yt-dlp", "pydantic", "typer")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +24,7 @@ def system(shared: Shared) -> None:
     import torch
 
     from seqgen_core.devices import choose_device
+    from seqgen_core.generation.engines import problems
 
     devices = ["cpu"]
     for number in range(torch.cuda.device_count()):
@@ -40,6 +41,7 @@ def system(shared: Shared) -> None:
         "cpu capability": torch.backends.cpu.get_cpu_capability(),
         "devices": ", ".join(devices),
         "--device auto": str(choose_device("auto")),
+        **{f"engine {name}": problem or "works" for name, problem in problems().items()},
         "JavaScript runtime": next((name for name in ("deno", "node", "bun") if shutil.which(name)), "none"),
     }
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reporting": FOUNDATION | LEAVES | {"evaluation", "runs"},
 }
 HEAVY = {"torch", "torchaudio", "numpy", "soundfile", "soxr", "yt_dlp", "av", "scipy", "matplotlib", "tensorboard"}
-HEAVY |= {"PIL"}
+HEAVY |= {"PIL", "numba", "llvmlite"}
 
 
 def imports(source: str, module: str, *, top_only: bool = False) -> Iterator[str]:

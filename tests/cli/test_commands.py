@@ -1,6 +1,7 @@
 """The commands on tiny data, called as a person calls them."""
 
 import json
+import re
 import os
 import signal
 from pathlib import Path
@@ -140,7 +141,8 @@ def test_generate_conditional_continues_the_test_split(trained_project, program)
     out = program("generate", "sequnet", "--conditional", "--prime-seconds", "0.1", "--length", 20, "--count", 2,
                   "--out", "clips", "--json", "--verify")  # fmt: skip
     assert out.code == 0, out.err
-    assert "verified: stepping against the plain forward" in out.err
+    assert "engine: cpu (fp32, 1 thread)" in out.err
+    assert "verified: cpu against the plain forward over 256 tokens" in out.err
     assert len(list(Path("clips").glob("*.wav"))) == 6
     for clip in out.json["clips"]:
         assert clip["prime"]["origin"].startswith("test ")
@@ -157,13 +159,40 @@ def test_generate_continues_a_person_s_own_file(trained_project, program):
 
 
 def test_verify_finds_a_fault(trained_project, program, monkeypatch):
-    from seqgen_core.generation import stream
+    from seqgen_core.generation import verify
 
-    monkeypatch.setattr(stream, "stepping_error", lambda *arguments: 0.5)
+    monkeypatch.setattr(verify, "verify", lambda *arguments: verify.Verification(256, 0.5, 1.0, 2.0))
     out = program("generate", "sequnet", "--length", 5, "--verify", "--out", "clips")
     assert out.code == 1
-    assert "error: stepping against the plain forward over 256 tokens: largest difference 5.00e-01" in out.err
+    assert "error: cpu against the plain forward over 256 tokens: largest difference 5.00e-01" in out.err
     assert not Path("clips").exists()
+
+
+def test_engines_and_weights_can_be_chosen(trained_project, program):
+    drawn = {}
+    for engine in ("auto", "cpu", "torch"):
+        out = program("generate", "wavenet", "--length", 40, "--engine", engine, "--out", engine, "--json")
+        assert out.code == 0, out.err
+        drawn[engine] = Path(engine, "clip-000.wav").read_bytes()
+        assert out.json["engine"].startswith("torch (cpu, step by step)" if engine == "torch" else "cpu (fp32")
+    assert drawn["auto"] == drawn["cpu"] == drawn["torch"]
+    out = program("generate", "wavenet", "--length", 9, "--weights", "int8", "--verify", "threads=2", "--json")
+    assert out.code == 0, out.err
+    assert out.json["engine"] == "cpu (int8, 2 threads)"
+    assert re.search(r"bits per token with int8, [+-]0\.\d{4} to fp32", out.err)
+    out = program("generate", "wavenet", "--engine", "torch", "--weights", "bf16")
+    assert out.code == 2
+    assert "The torch engine has no bf16 weights." in out.err
+    wrong = program("generate", "wavenet", "--engine", "fast")
+    assert wrong.code == 2
+    assert "'auto', 'cpu', 'torch' or 'cuda'" in wrong.err
+
+
+def test_stream_says_how_long_blocks_took(trained_project, program):
+    out = program("generate", "sequnet", "--stream", "--length", 130, "block=0.02")
+    assert out.code == 0, out.err
+    assert re.search(r"first block of 20 ms after \d+ ms, the others took p50 [\d.]+ ms, p99 [\d.]+ ms", out.err)
+    assert "p50" not in program("generate", "sequnet", "--stream", "--length", 5).err
 
 
 @pytest.mark.parametrize("length", [1, 51, 130])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -138,6 +139,22 @@ def test_temperature_zero_takes_the_likeliest(model):
 def test_top_one_is_temperature_zero(model):
     cold = draw(model, count=1, filters=Filters(temperature=0))[0]
     assert np.array_equal(draw(model, count=1, filters=Filters(top_k=1))[0].tokens, cold.tokens)
+
+
+def test_memory_does_not_grow_with_the_clip(monkeypatch):
+    monkeypatch.setattr(kept, "IN_MEMORY", 1000)
+    model = build("sequnet")
+    choice = choose_engine(model, "cpu")
+
+    def peak(length):
+        tracemalloc.start()
+        (clip,) = clips.draw_clips(model, from_nothing(SOUND, 1), length=length, batch_size=1, seed=0, engine=choice)
+        assert len(clip.tokens) == length
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    assert peak(200_000) < 1.2 * peak(20_000)
 
 
 def test_labels_condition_the_clips():

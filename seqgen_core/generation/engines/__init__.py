@@ -14,12 +14,15 @@ from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.steps import step_program
 from seqgen_core.models.steps.program import StepProgram
+from seqgen_core.models.steps.spread import busiest, spread
 
 __all__ = ["Choice", "Engine", "choose_engine", "problems"]
 
 BYTES_PER_THREAD = 4 * 2**20
 """Bytes of weights read for a token from which another thread pays: below, threads wait for each other longer."""
 MOST_THREADS = 8
+BURST = 2_000_000
+"""Multiply-adds of one token, about a tenth of a millisecond, from which the work of slow layers is spread."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def choose_engine(
         return Choice("cuda", weights, lambda clips: CudaEngine(program, clips, filters, device, weights=weights))
     from seqgen_core.generation.engines.cpu.engine import CpuEngine
 
+    if busiest(program) > BURST:
+        program = spread(program)
     count = threads or fitting_threads(program, weights)
     details = f"{weights}, {count} thread{'s' * (count > 1)}"
     return Choice("cpu", details, lambda clips: CpuEngine(program, clips, filters, threads=count, weights=weights))

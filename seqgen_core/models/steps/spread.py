@@ -19,6 +19,11 @@ LONGEST_TURN = 64
 """Ticks of a layer until its sources are made in the same way again."""
 
 
+def busiest(program: StepProgram) -> int:
+    """Multiply-adds of the token at which a program has most to do: the one at which all clocks stand at zero."""
+    return sum(layer.weight.numel() for layer in program.layers() if layer.weight is not None and layer.at == 0)
+
+
 def spread(program: StepProgram) -> StepProgram:
     """The same program with its work laid out more evenly; outputs differ by rounding. Others come back as they are."""
     period = max(operation.every for operation in program.operations)
