@@ -64,7 +64,7 @@ def check_outputs(model: SampleRNN, clips: int, threads: int, primed: int, steps
     np.testing.assert_allclose(scored, wanted, rtol=0, atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     chosen=CHOSEN,
     tokens=STREAMS,
