@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from products import Products
+from products import Products, weights_read
 from reference import ReferenceCode
 from sides import Rate, Stepping, forward_rate
 from table import Row, machine, print_heading, print_row
@@ -116,11 +116,13 @@ class Configuration:
                 for side, rate in sides.items():
                     best[side] = max(best[side], rate(arguments.seconds / TURNS))
 
-        cost = self.model.multiply_adds if self.program is None else self.program.multiply_adds
+        program = self.program
+        cost = self.model.multiply_adds if program is None else program.multiply_adds
+        read = cost / batch if program is None else weights_read(program, batch)
         other = next((name for name in ("reference", "eager") if (name, "fp32") in best), None)
         for (engine, weights), drawn in best.items():
             row = Row(self.name, engine, weights, batch, threads, drawn)
-            row.multiply_adds_per_sample, row.bytes_per_sample = cost, cost * BYTES[weights] / batch
+            row.multiply_adds_per_sample, row.bytes_per_sample = cost, read * BYTES[weights]
             if self.chosen.rate is not None:
                 row.real_time_factor = drawn / self.chosen.rate
             if weights in floors and engine not in ("torch", "cuda"):

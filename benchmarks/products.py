@@ -1,7 +1,4 @@
-"""The floor of a step: its matrix-vector products alone, at the speed of the machine.
-
-Axes: B clips, N operations.
-"""
+"""The floor of a step: its matrix-vector products alone, at the speed of the machine."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +7,21 @@ import numba
 import numpy as np
 
 from seqgen_core.generation.engines.cpu.kernels import CLIP_GROUPS, multiply_panel
-from seqgen_core.generation.engines.cpu.layout import FORMATS, SLACK, Op, lay_out
-from seqgen_core.models.steps.program import StepProgram
+from seqgen_core.generation.engines.cpu.layout import FORMATS, SLACK, Kind, Op, lay_out
+from seqgen_core.models.steps.program import Rows, StepProgram
 
 EVERY, ROWS, COLUMNS, WEIGHT = int(Op.EVERY), int(Op.ROWS), int(Op.COLUMNS), int(Op.WEIGHT)
 PANEL, VECTORS, STRIDE, TAIL = int(Op.PANEL), int(Op.VECTORS), int(Op.STRIDE), int(Op.TAIL)
+KIND, WIDTH, ROW = int(Op.KIND), int(Op.WIDTH), int(Kind.ROW)
+
+
+def weights_read(program: StepProgram, clips: int) -> float:
+    """Weights that are read for one token of one clip, averaged over the clock.
+
+    One reading of a layer's serves all clips, and one of a layer over a row of pixels serves that row.
+    """
+    rows = sum(op.weight.numel() / op.every for op in program.operations if isinstance(op, Rows))
+    return rows + sum(op.weight.numel() / op.every for op in program.layers() if op.weight is not None) / clips
 
 
 class Products:
@@ -30,9 +37,11 @@ class Products:
         self._tables = [operations[thread, operations[thread, :, COLUMNS] > 0] for thread in range(threads)]
         self._countdowns = [table[:, Op.AT].copy() for table in self._tables]
         rng = np.random.default_rng(0)
-        inputs = clips * self._layout.columns + SLACK
+        tables = np.concatenate(self._tables)
+        vectors = np.where(tables[:, KIND] == ROW, tables[:, WIDTH], clips)
+        inputs, outputs = np.max(vectors * tables[:, COLUMNS]), np.max(vectors * (tables[:, ROWS] + SLACK))
         self._inputs = [rng.standard_normal(inputs).astype(np.float32) for _ in range(threads)]
-        self._outputs = [np.zeros(clips * (self._layout.rows + SLACK), np.float32) for _ in range(threads)]
+        self._outputs = [np.zeros(outputs, np.float32) for _ in range(threads)]
         self._pool = ThreadPoolExecutor(threads)
         self._run(1)  # compiles
         self._countdowns = [table[:, Op.AT].copy() for table in self._tables]
@@ -75,25 +84,34 @@ def _multiply(operations, countdowns, form, clips, weights, inputs, outputs, ste
                 continue
             op = operations[number]
             countdowns[number] = op[EVERY] - 1
-            columns, room = op[COLUMNS], op[ROWS] + SLACK
-            place, first = weights + op[WEIGHT], 0
-            while first < op[ROWS]:
-                clip = 0
-                for group in CLIP_GROUPS:
-                    while clips - clip >= group:
-                        multiply_panel(
-                            form,
-                            op[VECTORS],
-                            group,
-                            place,
-                            heard + 4 * clip * columns,
-                            made + 4 * (clip * room + first),
-                            columns,
-                            op[STRIDE],
-                            op[TAIL],
-                            columns,
-                            room,
-                        )
-                        clip += group
-                first += op[PANEL]
-                place += op[STRIDE] * columns
+            if op[KIND] == ROW:
+                for _ in range(clips):
+                    _product(op, form, op[WIDTH], weights, heard, made)
+            else:
+                _product(op, form, clips, weights, heard, made)
+
+
+@numba.njit(error_model="numpy")
+def _product(op, form, vectors, weights, heard, made):
+    columns, room = op[COLUMNS], op[ROWS] + SLACK
+    place, first = weights + op[WEIGHT], 0
+    while first < op[ROWS]:
+        done = 0
+        for group in CLIP_GROUPS:
+            while vectors - done >= group:
+                multiply_panel(
+                    form,
+                    op[VECTORS],
+                    group,
+                    place,
+                    heard + 4 * done * columns,
+                    made + 4 * (done * room + first),
+                    columns,
+                    op[STRIDE],
+                    op[TAIL],
+                    columns,
+                    room,
+                )
+                done += group
+        first += op[PANEL]
+        place += op[STRIDE] * columns

@@ -15,7 +15,7 @@ class Row:
     samples_per_second, floor_samples_per_second, compared_samples_per_second: of all clips together.
     real_time_factor: seconds of sound, of all clips together, per second. floor_ratio: share of the floor that is
     reached. compared_with: `reference`, the code of the paper, or `eager`. multiply_adds_per_sample: averaged over the
-    clock. bytes_per_sample: of weights; one reading serves all clips.
+    clock. bytes_per_sample: of weights that are read; one reading serves all clips.
     """
 
     configuration: str

@@ -28,7 +28,7 @@ def generation(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import generation
 
-    for kind in ("wavenet", "sequnet", "samplernn"):
+    for kind in ("wavenet", "sequnet", "samplernn", "pixelcnn"):
         monkeypatch.setitem(generation.CONFIGURATIONS, f"tiny-{kind}", TINY_MODELS[kind])
     threads = torch.get_num_threads()
     yield generation
@@ -62,10 +62,11 @@ def test_every_side_of_a_configuration_has_a_row_with_all_figures(measured) -> N
 
 
 def test_threads_clocks_and_images(measured) -> None:
-    told, _ = measured("tiny-sequnet", "pixelcnn-mnist", "--batch", "1", "--threads", "1,2", "--engine", "cpu")
-    rows = [row for row in told["rows"] if row["configuration"] == "tiny-sequnet"]
-    assert [row["threads"] for row in rows] == [1, 2]
-    assert all(row["real_time_factor"] is None for row in told["rows"] if row["configuration"] == "pixelcnn-mnist")
+    told, _ = measured("tiny-sequnet", "tiny-pixelcnn", "--batch", "1", "--threads", "1,2", "--engine", "cpu")
+    assert [(row["configuration"], row["threads"], row["real_time_factor"] is None) for row in told["rows"]] == [
+        ("tiny-sequnet", 1, False), ("tiny-sequnet", 2, False),
+        ("tiny-pixelcnn", 1, True), ("tiny-pixelcnn", 2, True),
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_measured_is_told(measured) -> None:
@@ -95,7 +96,7 @@ def test_misuse_is_told_in_words(generation, words, message, capsys, tmp_path, m
 
 @pytest.mark.parametrize("clips", [1, 3, 9])
 def test_the_floor_multiplies_whole_matrices_at_their_clock(generation, clips) -> None:
-    from products import Products
+    from products import Products, weights_read
 
     model = models.build(SequnetSettings(features=40, levels=3, depth=1, kernel_size=3), CategoricalTokens(values=70))
     program = step_program(model.eval())
@@ -104,6 +105,7 @@ def test_the_floor_multiplies_whole_matrices_at_their_clock(generation, clips) -
     products._run(3 * model.period)
     for before, after in zip(at, products._countdowns, strict=True):
         np.testing.assert_array_equal(before, after)
+    assert weights_read(program, clips) == pytest.approx(program.multiply_adds / clips)
     *_, last = program.layers()
     assert last.weight is not None
     weight = last.weight.detach().numpy()
