@@ -151,8 +151,9 @@ def _tier(name: str, tier: Tier, x: _Frames | Slot, place: int) -> tuple[Slot, l
     weight, bias = torch.cat([skip.weight for skip in skips], dim=1), skips[0].bias
 
     def sent(start: Start) -> Tensor:
-        past = torch.cat([start.state[place] for place in given], dim=1)
-        return (past @ weight.t() + bias)[:, :, None]
+        # So fine that its rounding, which depends on how many clips there are, is lost.
+        past = torch.cat([start.state[place] for place in given], dim=1).double()
+        return (past @ weight.double().t() + bias)[:, :, None]
 
     y = Slot(f"{name} skips", tier.channels, sent)
     return y, [*operations, Layer(y, tuple(map(Source, outputs)), weight, bias=bias, every=tier.size)]
