@@ -1,12 +1,17 @@
 """Functions of one number that LLVM turns into vector code: no calls, no branches, float32 accuracy but for one."""
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
 
 FAST = {"contract", "reassoc", "arcp", "nsz"}
 """Liberties of the compiler with arithmetic; not-a-number and infinities stay what they are."""
+OPTIONS: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False, "_nrt": False}
+"""How the engine's functions are compiled. They allocate nothing, so references to arrays need not be counted:
+`_nrt` spares two locked instructions for every slice.
+"""
 
 _f = np.float32
 # tanh as a ratio of polynomials; float32 cannot tell it from ±1 beyond the edge. Coefficients: Eigen's for float32.

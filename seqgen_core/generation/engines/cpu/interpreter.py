@@ -7,13 +7,12 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numba
 import numpy as np
 
 from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, logistics, picking, sampling
-from seqgen_core.generation.engines.cpu.arithmetic import FAST, sigmoid, tanh
+from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, sigmoid, tanh
 from seqgen_core.generation.engines.cpu.kernels import arrive, glance, multiply_panel
 from seqgen_core.generation.engines.cpu.sampling import draw
 from seqgen_core.models.steps.program import LEAK
@@ -35,50 +34,49 @@ ARRIVALS, STOPPED, STEPS_DONE, PENDING, NEWEST_CODE, CONTROL_SIZE = 0, 8, 9, 10,
 
 SLACK = layout.SLACK
 _LEAK, _ZERO, _ONE = np.float32(LEAK), np.float32(0), np.float32(1)
-_options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
 
 
 # Loops over whole pieces of arrays, counted from zero: with other counts numba asks at each place whether it is
 # negative, and LLVM makes no vector code of them.
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _copy(out, x):
     for i in range(len(out)):
         out[i] = x[i]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _add(out, x):
     for i in range(len(out)):
         out[i] += x[i]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _scale(out, x):
     for i in range(len(out)):
         out[i] *= x[i]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _gate(out, gates):
     for i in range(len(out)):
         out[i] = tanh(out[i]) * sigmoid(gates[i])
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _activate(out, slope):
     for i in range(len(out)):
         out[i] = max(out[i], out[i] * slope)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _silence(out):
     for i in range(len(out)):
         out[i] = _ZERO
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _gather(store, slots, sources, positions, first, count, clip, inputs, place):
     """Lay the sources of an operation side by side, for one clip."""
     for number in range(first, first + count):
@@ -92,19 +90,19 @@ def _gather(store, slots, sources, positions, first, count, clip, inputs, place)
         place += channels
 
 
-@numba.njit(inline="always", **_options)
+@numba.njit(inline="always", **OPTIONS)
 def _newest(slots, positions, slot, clip):
     """Place of a slot's newest value."""
     return slots[slot, 0] + (clip * slots[slot, 2] + positions[slot]) * slots[slot, 1]
 
 
-@numba.njit(inline="always", **_options)
+@numba.njit(inline="always", **OPTIONS)
 def _next(slots, positions, slot, clip):
     """Place of a slot's next value."""
     return _later(slots, positions, slot, clip, 1)
 
 
-@numba.njit(inline="always", **_options)
+@numba.njit(inline="always", **OPTIONS)
 def _later(slots, positions, slot, clip, count):
     """Place of the value that comes so many after a slot's newest."""
     position = positions[slot] + count
@@ -113,7 +111,7 @@ def _later(slots, positions, slot, clip, count):
     return slots[slot, 0] + (clip * slots[slot, 2] + position) * slots[slot, 1]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _multiply(op, form, clips, weights, inputs, outputs, input_stride, output_stride):
     """The product of an operation's weights with the gathered inputs of all clips."""
     rows, tall, stride = op[ROWS], op[PANEL], op[STRIDE]
@@ -142,7 +140,7 @@ def _multiply(op, form, clips, weights, inputs, outputs, input_stride, output_st
         place += stride * op[COLUMNS]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _layer(op, form, clips, slots, sources, positions, store, constants, weights, scratch, columns, codes, newest_code):
     rows, first, count = op[ROWS], op[FIRST], op[COUNT]
     if count == 0:
@@ -196,7 +194,7 @@ def _layer(op, form, clips, slots, sources, positions, store, constants, weights
         _copy(store[start : start + count], out)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _window(op, slots, positions, store, clip, column, inputs, place):
     """Lay the rows of pixels about a column side by side, the upper ones first, zeros beyond the edges."""
     slot, width, side, step = op[EXTRA_1], op[WIDTH], op[SIDE], op[STEP]
@@ -223,7 +221,7 @@ def _window(op, slots, positions, store, clip, column, inputs, place):
         place += after
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
     """A layer over all columns of a row of pixels, which share one reading of the weights."""
     rows, first, count, wide, width = op[ROWS], op[FIRST], op[COUNT], op[COLUMNS], op[WIDTH]
@@ -261,7 +259,7 @@ def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
             _copy(store[start : start + count], out)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _clear(op, clips, slots, store):
     slot = op[OUT]
     for value in range(clips * slots[slot, 2]):
@@ -269,7 +267,7 @@ def _clear(op, clips, slots, store):
         _silence(store[start : start + op[COUNT]])
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _hear(op, clips, slots, positions, store, constants, codes, newest_code):
     for clip in range(clips):
         start = _next(slots, positions, op[OUT], clip)
@@ -278,7 +276,7 @@ def _hear(op, clips, slots, positions, store, constants, codes, newest_code):
             store[start + channel] = constants[op[TABLE] + code] if code >= 0 else _ZERO
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _tell(op, clips, slots, positions, store, told, step):
     for clip in range(clips):
         start = _next(slots, positions, op[OUT], clip)
@@ -286,7 +284,7 @@ def _tell(op, clips, slots, positions, store, told, step):
             store[start + channel] = told[clip, step, channel]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _gru(op, clips, slots, positions, store):
     channels = slots[op[OUT], 1]
     for clip in range(clips):
@@ -299,7 +297,7 @@ def _gru(op, clips, slots, positions, store):
             store[out + c] = candidate + update * (store[before + c] - candidate)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _lstm(op, clips, slots, positions, store):
     channels = slots[op[OUT], 1]
     for clip in range(clips):
@@ -312,14 +310,14 @@ def _lstm(op, clips, slots, positions, store):
             store[out + c] = sigmoid(store[gates + 3 * channels + c]) * tanh(cell)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _advance(slots, positions, slot, count=1):
     positions[slot] += count
     if positions[slot] >= slots[slot, 2]:
         positions[slot] -= slots[slot, 2]
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _meet(control, threads, meetings):
     """Wait until all threads are here; returns how often they have met."""
     if threads == 1:
@@ -446,7 +444,7 @@ def compiled() -> Callable[..., None]:
     return _stamped(digest.hexdigest())
 
 
-_inner = numba.njit(**_options)(_run)
+_inner = numba.njit(**OPTIONS)(_run)
 
 
 def _stamped(stamp: str) -> Callable[..., None]:
@@ -463,4 +461,4 @@ def _stamped(stamp: str) -> Callable[..., None]:
             steps,
         )  # fmt: skip
 
-    return numba.njit(nogil=True, cache=True, **_options)(run)
+    return numba.njit(nogil=True, cache=True, **OPTIONS)(run)

@@ -3,21 +3,18 @@
 Axes: M logistics, V codes.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.arithmetic import FAST, fine_exp
+from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, fine_exp
 from seqgen_core.generation.engines.cpu.picking import keep_likeliest, place_of, total_of
 from seqgen_core.models.heads.mixture import FINEST_STEPS, LOOSEST_LOG_SCALE
 
 _FAR = 45.0
 """Scales from its mean beyond which a logistic puts no more than 3e-20 in all."""
-_options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def draw_from_logistics(outputs, uniform, drawn, given, values, mixtures, top_k, temperature, top_p, scratch):
     """A code by outputs (3 M); its −ln p, or NaN where an output is not finite.
 
@@ -53,12 +50,12 @@ def draw_from_logistics(outputs, uniform, drawn, given, values, mixtures, top_k,
     return _nats(outputs, values, mixtures, drawn[0], scratch)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _least_log_scale(values):
     return np.log(FINEST_STEPS * 2 / (values - 1))
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _widths(outputs, values, mixtures, scratch):
     """Logarithms of scales, within the bounds of the head, into the third M of the scratch."""
     least = _least_log_scale(values)
@@ -67,14 +64,14 @@ def _widths(outputs, values, mixtures, scratch):
         scratch[2 * mixtures + m] = min(max(log_scale, least), LOOSEST_LOG_SCALE)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _nearest(x, values):
     """The code nearest to an amplitude."""
     code = np.floor((x + 1) / 2 * (values - 1) + 0.5)
     return np.int64(min(max(code, 0.0), values - 1.0))
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _likeliest(outputs, values, mixtures, scratch):
     """The likeliest of the codes nearest to the means."""
     best, least = -1, np.inf
@@ -86,7 +83,7 @@ def _likeliest(outputs, values, mixtures, scratch):
     return best
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _nats(outputs, values, mixtures, code, scratch):
     """−ln p of a code."""
     half_step = 1 / (values - 1)
@@ -118,7 +115,7 @@ def _nats(outputs, values, mixtures, code, scratch):
     return np.log(all_weights) - best - np.log(total)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _lay_out(outputs, values, mixtures, warmth, scratch, codes):
     """Weights of all codes, by M shares and log-scales in the scratch; warmth: logarithm of the temperature."""
     half_step, least = 1 / (values - 1), _least_log_scale(values)
@@ -138,14 +135,14 @@ def _lay_out(outputs, values, mixtures, warmth, scratch, codes):
             _add_steps(codes[first:stop], 2 * first - (values - 1), half_step, mean, sharpness, share * step)
 
 
-@numba.njit(inline="always", **_options)
+@numba.njit(inline="always", **OPTIONS)
 def _up(x):
     """sigmoid(x)."""
     tail = fine_exp(-abs(x))
     return (1.0 if x >= 0 else tail) / (1.0 + tail)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _add_steps(codes, first, half_step, mean, sharpness, share):
     """Add a logistic's probability of each code's step; `first`: twice the first code, less V - 1."""
     for c in range(len(codes)):

@@ -11,11 +11,10 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from seqgen_core.generation.engines.cpu.arithmetic import FAST
+from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS
 
 BLOCK = 16
 """Weights whose sum is looked at before each of them is."""
-_options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
 _int64, _double = ir.IntType(64), ir.DoubleType()
 _doubles = ir.VectorType(_double, BLOCK)
 
@@ -42,7 +41,7 @@ def _block_sum(typingctx: Any, weights: Any, first: Any) -> Any:
     return signature, generate
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def total_of(weights):
     """Sum of a row of weights, in float64."""
     total = 0.0
@@ -51,7 +50,7 @@ def total_of(weights):
     return total
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def place_of(weights, total, share, doubt):
     """The place at which the cumulated weights first exceed a share of their total.
 
@@ -79,7 +78,7 @@ def place_of(weights, total, share, doubt):
     return place
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def keep_likeliest(weights, top_k, top_p):
     """Set all to 0 but the top_k largest (0: all) and of these the fewest largest that reach the share top_p (1: all).
 
@@ -93,7 +92,7 @@ def keep_likeliest(weights, top_k, top_p):
         _keep(weights, len(weights), top_p * total, (1 - top_p) * total / len(weights) * (1 - 1e-9))
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _keep(weights, most, mass, floor):
     """Keep the largest, while there are fewer than `most` of them and they sum up to less than `mass`.
 
@@ -129,7 +128,7 @@ def _keep(weights, most, mass, floor):
                 weights[i] = 0.0
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _split(weights, bits, middle):
     """How many weights lie above a number, their sum, the largest that does not and the least that does, as bits."""
     count, above, under, over = 0, 0.0, np.int64(0), np.int64(2**63 - 1)

@@ -4,12 +4,10 @@ Draws are in float64 as the heads' are. Only where nothing is filtered, a catego
 it counts if the uniform lies further from the edges of the token's share than float32 can be wrong.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.arithmetic import FAST, exp, fine_exp
+from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, exp, fine_exp
 from seqgen_core.generation.engines.cpu.logistics import draw_from_logistics
 from seqgen_core.generation.engines.cpu.picking import BLOCK, keep_likeliest, place_of, total_of
 
@@ -29,7 +27,6 @@ COOLEST = 1e-3
 FACTORS = 512
 """Numbers between 1 and 2 that are multiplied before a float64 could overflow."""
 
-_options: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False}
 _LEAST, _NOTHING = np.float32(-87), np.float32(0)
 _LN2 = 0.6931471805599453
 
@@ -39,7 +36,7 @@ def room(head: int, size: int, values: int) -> int:
     return size + (values if head == MIXTURE else 0) + BLOCK
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def draw(store, place, size, uniforms, tokens, bits, clip, step, given, sampler, bends, work):
     """Draw (or, if given, only score) one clip's token from the outputs at a place; returns whether they are finite.
 
@@ -61,7 +58,7 @@ def draw(store, place, size, uniforms, tokens, bits, clip, step, given, sampler,
     return not np.isnan(nats)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _draw_token(outputs, uniform, drawn, given, top_k, temperature, top_p, scratch):
     """A token by a softmax; its −ln p, or NaN where the outputs are no log-probabilities."""
     top, fine = _largest(outputs)
@@ -94,7 +91,7 @@ def _draw_token(outputs, uniform, drawn, given, top_k, temperature, top_p, scrat
     return np.log(total) - (np.float64(outputs[drawn[0]]) - top)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _largest(outputs):
     """The largest of the outputs, and whether all are numbers or −inf and one is a number."""
     # As whole numbers that are in the order of the floats: vector code, and NaN lies beyond the infinities.
@@ -107,7 +104,7 @@ def _largest(outputs):
     return top, -np.inf < top < np.inf and least >= np.int32(-0x7F800001)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _weigh(weights, outputs, top, temperature):
     """Softmax weights at a temperature, in float64, with 1 for the largest."""
     largest, cooled = np.float64(top), 1 / max(temperature, 1e-300)
@@ -115,7 +112,7 @@ def _weigh(weights, outputs, top, temperature):
         weights[i] = fine_exp((np.float64(outputs[i]) - largest) * cooled)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _weigh_roughly(weights, outputs, top, temperature):
     """Softmax weights at a temperature, in float32, with 1 for the largest; returns their sum."""
     cooled = np.float32(1 / temperature)
@@ -125,7 +122,7 @@ def _weigh_roughly(weights, outputs, top, temperature):
     return total_of(weights)
 
 
-@numba.njit(**_options)
+@numba.njit(**OPTIONS)
 def _draw_vector(outputs, uniform, drawn, given, top_k, temperature, top_p, scratch):
     """A vector of ones and zeros; −ln p of it, or NaN where an output is NaN."""
     width, wrong = len(outputs), 0
