@@ -10,15 +10,15 @@ from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, fine_exp
 from seqgen_core.generation.engines.cpu.picking import keep_likeliest, place_of, total_of
 from seqgen_core.models.heads.mixture import FINEST_STEPS, LOOSEST_LOG_SCALE
 
-_FAR = 45.0
-"""Scales from its mean beyond which a logistic puts no more than 3e-20 in all."""
+_FAR = 32.0
+"""Scales from its mean beyond which a logistic puts no more than 3e-14 in all."""
 
 
 @numba.njit(**OPTIONS)
 def draw_from_logistics(outputs, uniform, drawn, given, values, mixtures, top_k, temperature, top_p, scratch):
     """A code by outputs (3 M); its −ln p, or NaN where an output is not finite.
 
-    scratch: float64 (3 M + V or more).
+    scratch: float64 (3 M + 2 V or more).
     """
     infinite = 0
     for i in range(len(outputs)):
@@ -37,10 +37,11 @@ def draw_from_logistics(outputs, uniform, drawn, given, values, mixtures, top_k,
         for m in range(mixtures):
             shares[m] = fine_exp((np.float64(outputs[m]) - top) * cooled)
         if top_k > 0 or top_p < 1:
-            codes = scratch[3 * mixtures : 3 * mixtures + values]
-            _lay_out(outputs, values, mixtures, np.log(temperature), scratch, codes)
-            keep_likeliest(codes, top_k, top_p)
-            drawn[0] = place_of(codes, total_of(codes), uniform[0], 0.0)
+            codes, edges = scratch[3 * mixtures : 3 * mixtures + values], scratch[3 * mixtures + values :]
+            first, stop = _lay_out(outputs, values, mixtures, np.log(temperature), scratch, codes, edges)
+            counted = codes[first:stop]
+            keep_likeliest(counted, top_k, top_p)
+            drawn[0] = first + place_of(counted, total_of(counted), uniform[0], 0.0)
         else:
             chosen = place_of(shares, total_of(shares), uniform[0], 0.0)
             place = min(max(uniform[1], 1e-300), 1 - 2.0**-53)
@@ -116,38 +117,62 @@ def _nats(outputs, values, mixtures, code, scratch):
 
 
 @numba.njit(**OPTIONS)
-def _lay_out(outputs, values, mixtures, warmth, scratch, codes):
-    """Weights of all codes, by M shares and log-scales in the scratch; warmth: logarithm of the temperature."""
+def _lay_out(outputs, values, mixtures, warmth, scratch, codes, edges):
+    """Weights of the codes that count, by M shares and log-scales in the scratch; returns where these begin and end.
+
+    warmth: logarithm of the temperature. codes: float64 (V), edges: as many to work with.
+    """
     half_step, least = 1 / (values - 1), _least_log_scale(values)
-    end = (values - 1) * half_step
-    for c in range(len(codes)):
+    end, low, high = (values - 1) * half_step, values, 0
+    for m in range(mixtures):
+        sharpness = fine_exp(-min(max(scratch[2 * mixtures + m] + warmth, least), LOOSEST_LOG_SCALE))
+        scratch[mixtures + m] = sharpness
+        first, stop = _around(np.float64(outputs[mixtures + m]), sharpness, values)
+        low, high = min(low, first), max(high, stop)
+    for c in range(low, high):
         codes[c] = 0.0
     for m in range(mixtures):
-        share, mean = scratch[m], np.float64(outputs[mixtures + m])
-        sharpness = fine_exp(-min(max(scratch[2 * mixtures + m] + warmth, least), LOOSEST_LOG_SCALE))
-        codes[0] += share * _up((-end - mean + half_step) * sharpness)
-        codes[values - 1] += share * _up((mean - end + half_step) * sharpness)
-        reach = _FAR / sharpness
-        first = max(1, _nearest(mean - reach, values) - 1)
-        stop = min(values - 1, _nearest(mean + reach, values) + 2)
+        share, mean, sharpness = scratch[m], np.float64(outputs[mixtures + m]), scratch[mixtures + m]
+        if low == 0:
+            codes[0] += share * _sigmoid((-end - mean + half_step) * sharpness)
+        if high == values:
+            codes[values - 1] += share * _sigmoid((mean - end + half_step) * sharpness)
+        first, stop = _around(mean, sharpness, values)
+        first, stop = max(first, 1), min(stop, values - 1)
         if first < stop:
-            step = -np.expm1(-2 * half_step * sharpness)
-            _add_steps(codes[first:stop], 2 * first - (values - 1), half_step, mean, sharpness, share * step)
+            step = share * -np.expm1(-2 * half_step * sharpness)
+            _add_steps(
+                codes[first:stop], edges[: stop - first + 1], 2 * first - values, half_step, mean, sharpness, step
+            )
+    return low, high
 
 
-@numba.njit(inline="always", **OPTIONS)
-def _up(x):
-    """sigmoid(x)."""
+@numba.njit(**OPTIONS)
+def _around(mean, sharpness, values):
+    """First code and end of those that a logistic reaches."""
+    reach = _FAR / sharpness
+    return max(0, _nearest(mean - reach, values) - 1), min(values, _nearest(mean + reach, values) + 2)
+
+
+@numba.njit(forceinline=True, **OPTIONS)
+def _sigmoid(x):
     tail = fine_exp(-abs(x))
     return (1.0 if x >= 0 else tail) / (1.0 + tail)
 
 
 @numba.njit(**OPTIONS)
-def _add_steps(codes, first, half_step, mean, sharpness, share):
-    """Add a logistic's probability of each code's step; `first`: twice the first code, less V - 1."""
+def _add_steps(codes, edges, first, half_step, mean, sharpness, step):
+    """Add a logistic's probability of each code's step to codes (n).
+
+    edges: n + 1 numbers to work with; the c-th edge lies at half_step (first + 2 c). step: 1 - exp(-width of a step)
+    times the logistic's share.
+    """
+    for c in range(len(edges)):
+        edges[c] = fine_exp(-abs((np.float64(first + 2 * c) * half_step - mean) * sharpness))
+    downs, ups = edges[: len(codes)], edges[1:]
     for c in range(len(codes)):
-        centred = np.float64(first + 2 * c) * half_step - mean
-        above, below = (centred + half_step) * sharpness, (centred - half_step) * sharpness
-        up, down = fine_exp(-abs(above)), fine_exp(-abs(below))
+        below = (np.float64(first + 2 * c) * half_step - mean) * sharpness
+        above = (np.float64(first + 2 * c + 2) * half_step - mean) * sharpness
+        up, down = ups[c], downs[c]
         part = (1.0 if above >= 0 else up) * (1.0 if below <= 0 else down)
-        codes[c] += share * part / ((1.0 + up) * (1.0 + down))
+        codes[c] += step * part / ((1.0 + up) * (1.0 + down))

@@ -33,7 +33,7 @@ _LN2 = 0.6931471805599453
 
 def room(head: int, size: int, values: int) -> int:
     """Float64 numbers that sampling one clip's token needs to work with."""
-    return size + (values if head == MIXTURE else 0) + BLOCK
+    return size + (2 * values if head == MIXTURE else 0) + BLOCK
 
 
 @numba.njit(**OPTIONS)
