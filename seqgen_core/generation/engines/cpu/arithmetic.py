@@ -12,6 +12,8 @@ OPTIONS: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundschec
 """How the engine's functions are compiled. They allocate nothing, so references to arrays need not be counted:
 `_nrt` spares two locked instructions for every slice.
 """
+PRECISE: dict[str, Any] = {**OPTIONS, "fastmath": {"contract", "nsz"}}
+"""The same where sums must be taken in the order in which they are written: (x - y) + z is not x + (z - y)."""
 
 _f = np.float32
 # tanh as a ratio of polynomials; float32 cannot tell it from ±1 beyond the edge. Coefficients: Eigen's for float32.

@@ -6,7 +6,7 @@ Axes: M logistics, V codes.
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, fine_exp
+from seqgen_core.generation.engines.cpu.arithmetic import PRECISE, fine_exp
 from seqgen_core.generation.engines.cpu.picking import keep_likeliest, place_of, total_of
 from seqgen_core.models.heads.mixture import FINEST_STEPS, LOOSEST_LOG_SCALE
 
@@ -14,7 +14,7 @@ _FAR = 32.0
 """Scales from its mean beyond which a logistic puts no more than 3e-14 in all."""
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def draw_from_logistics(outputs, uniform, drawn, given, values, mixtures, top_k, temperature, top_p, scratch):
     """A code by outputs (3 M); its −ln p, or NaN where an output is not finite.
 
@@ -51,12 +51,12 @@ def draw_from_logistics(outputs, uniform, drawn, given, values, mixtures, top_k,
     return _nats(outputs, values, mixtures, drawn[0], scratch)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _least_log_scale(values):
     return np.log(FINEST_STEPS * 2 / (values - 1))
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _widths(outputs, values, mixtures, scratch):
     """Logarithms of scales, within the bounds of the head, into the third M of the scratch."""
     least = _least_log_scale(values)
@@ -65,14 +65,14 @@ def _widths(outputs, values, mixtures, scratch):
         scratch[2 * mixtures + m] = min(max(log_scale, least), LOOSEST_LOG_SCALE)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _nearest(x, values):
     """The code nearest to an amplitude."""
     code = np.floor((x + 1) / 2 * (values - 1) + 0.5)
     return np.int64(min(max(code, 0.0), values - 1.0))
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _likeliest(outputs, values, mixtures, scratch):
     """The likeliest of the codes nearest to the means."""
     best, least = -1, np.inf
@@ -84,7 +84,7 @@ def _likeliest(outputs, values, mixtures, scratch):
     return best
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _nats(outputs, values, mixtures, code, scratch):
     """−ln p of a code."""
     half_step = 1 / (values - 1)
@@ -116,7 +116,7 @@ def _nats(outputs, values, mixtures, code, scratch):
     return np.log(all_weights) - best - np.log(total)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _lay_out(outputs, values, mixtures, warmth, scratch, codes, edges):
     """Weights of the codes that count, by M shares and log-scales in the scratch; returns where these begin and end.
 
@@ -147,20 +147,20 @@ def _lay_out(outputs, values, mixtures, warmth, scratch, codes, edges):
     return low, high
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _around(mean, sharpness, values):
     """First code and end of those that a logistic reaches."""
     reach = _FAR / sharpness
     return max(0, _nearest(mean - reach, values) - 1), min(values, _nearest(mean + reach, values) + 2)
 
 
-@numba.njit(forceinline=True, **OPTIONS)
+@numba.njit(forceinline=True, **PRECISE)
 def _sigmoid(x):
     tail = fine_exp(-abs(x))
     return (1.0 if x >= 0 else tail) / (1.0 + tail)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _add_steps(codes, edges, first, half_step, mean, sharpness, step):
     """Add a logistic's probability of each code's step to codes (n).
 

@@ -7,7 +7,7 @@ it counts if the uniform lies further from the edges of the token's share than f
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, exp, fine_exp
+from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, PRECISE, exp, fine_exp
 from seqgen_core.generation.engines.cpu.logistics import draw_from_logistics
 from seqgen_core.generation.engines.cpu.picking import BLOCK, keep_likeliest, place_of, total_of
 
@@ -36,7 +36,7 @@ def room(head: int, size: int, values: int) -> int:
     return size + (2 * values if head == MIXTURE else 0) + BLOCK
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def draw(store, place, size, uniforms, tokens, bits, clip, step, given, sampler, bends, work):
     """Draw (or, if given, only score) one clip's token from the outputs at a place; returns whether they are finite.
 
@@ -58,7 +58,7 @@ def draw(store, place, size, uniforms, tokens, bits, clip, step, given, sampler,
     return not np.isnan(nats)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _draw_token(outputs, uniform, drawn, given, top_k, temperature, top_p, scratch):
     """A token by a softmax; its −ln p, or NaN where the outputs are no log-probabilities."""
     top, fine = _largest(outputs)
@@ -91,7 +91,7 @@ def _draw_token(outputs, uniform, drawn, given, top_k, temperature, top_p, scrat
     return np.log(total) - (np.float64(outputs[drawn[0]]) - top)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _largest(outputs):
     """The largest of the outputs, and whether all are numbers or −inf and one is a number."""
     # As whole numbers that are in the order of the floats: vector code, and NaN lies beyond the infinities.
@@ -104,7 +104,7 @@ def _largest(outputs):
     return top, -np.inf < top < np.inf and least >= np.int32(-0x7F800001)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _weigh(weights, outputs, top, temperature):
     """Softmax weights at a temperature, in float64, with 1 for the largest."""
     largest, cooled = np.float64(top), 1 / max(temperature, 1e-300)
@@ -112,7 +112,7 @@ def _weigh(weights, outputs, top, temperature):
         weights[i] = fine_exp((np.float64(outputs[i]) - largest) * cooled)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _weigh_roughly(weights, outputs, top, temperature):
     """Softmax weights at a temperature, in float32, with 1 for the largest; returns their sum."""
     cooled = np.float32(1 / temperature)
@@ -122,7 +122,7 @@ def _weigh_roughly(weights, outputs, top, temperature):
     return total_of(weights)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**PRECISE)
 def _draw_vector(outputs, uniform, drawn, given, top_k, temperature, top_p, scratch):
     """A vector of ones and zeros; −ln p of it, or NaN where an output is NaN."""
     width, wrong = len(outputs), 0
@@ -145,8 +145,14 @@ def _draw_vector(outputs, uniform, drawn, given, top_k, temperature, top_p, scra
         keep_likeliest(chances, top_k, 1.0)
         for i in range(width):
             drawn[i] = 1 if uniform[i] < chances[i] else 0
+    return _vector_nats(outputs, drawn)
+
+
+@numba.njit(**OPTIONS)
+def _vector_nats(outputs, drawn):
+    """−ln p of a vector of ones and zeros."""
     nats = 0.0
-    for first in range(0, width, FACTORS):  # one logarithm of a product, in place of many
+    for first in range(0, len(outputs), FACTORS):  # one logarithm of a product, in place of many
         some, codes = outputs[first : first + FACTORS], drawn[first : first + FACTORS]
         product, missed = 1.0, 0.0
         for i in range(len(some)):
