@@ -121,21 +121,24 @@ class TokenConv(nn.Module):
     numbers. weight (K * F, C), F numbers heard of a token: the rows of the oldest tap come first. NOTHING adds nothing.
     """
 
-    def __init__(self, tokens: TokenSpec, channels: int, taps: int, bias: bool = True) -> None:
+    def __init__(
+        self, tokens: TokenSpec, channels: int, taps: int, bias: bool = True, weight: nn.Parameter | None = None
+    ) -> None:
+        """weight: given, so that nothing is drawn."""
         super().__init__()
         self.tokens, self.taps = tokens, taps
         self.one_hot = tokens.kind in ("categorical", "pixels")
         self.rows = tokens.values if self.one_hot else math.prod(tokens.shape)  # F
-        self.weight = nn.Parameter(torch.empty(taps * self.rows, channels))
-        self.bias = nn.Parameter(torch.empty(channels)) if bias else None
+        self.weight = nn.Parameter(torch.empty(taps * self.rows, channels)) if weight is None else weight
+        self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
+        if weight is not None:
+            return
         # One row per tap is heard at a time: unit variance of their sum.
         if tokens.ordered and self.one_hot:
             for rows in self.weight.split(self.rows):
                 begin_smooth(rows, 1 / math.sqrt(taps))
         else:
             nn.init.normal_(self.weight, std=1 / math.sqrt(taps))
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
 
     def forward(self, codes: Tensor, presence: Tensor | None = None) -> Tensor:
         """codes int64 (B, K - 1 + T, *shape); presence (B, K - 1 + T), if given, weighs what is heard of each code."""

@@ -179,11 +179,8 @@ class VectorConv(nn.Module):
 
     def folded(self, vectors: Tensor) -> TokenConv:
         """The same as a convolution over one-hot vectors, whose weights are the products."""
-        table = self.products(vectors).detach()
-        with torch.device("meta"):  # no numbers are drawn that are thrown away
-            conv = TokenConv(self.tokens, table.shape[1], self.taps, bias=False)
-        conv.weight = nn.Parameter(table, requires_grad=vectors.requires_grad)
-        return conv
+        weight = nn.Parameter(self.products(vectors).detach(), requires_grad=vectors.requires_grad)
+        return TokenConv(self.tokens, weight.shape[1], self.taps, bias=False, weight=weight)
 
     def _kernel(self) -> Tensor:
         weight = self.linear.weight
