@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from seqgen_core.models.blocks import TokenConv
+from seqgen_core.models.blocks import TokenConv, read_clock
 from seqgen_core.models.samplernn import LOUDNESS, SampleRNN
 from seqgen_core.models.samplernn_layers import Recurrent, Tier, hear_vectors
 from seqgen_core.models.steps.entry import LARGEST_TABLE, heard_values, numbers_before
@@ -59,7 +59,7 @@ def program(model: SampleRNN) -> StepProgram:
         model.head,
         (*frames.operations(operations), *operations),
         outputs,
-        clock=lambda start: int(start.state[0][0]),
+        clock=lambda start: read_clock(start.state[0]),
         codes=_codes if model.period > 1 else None,
     )
 
