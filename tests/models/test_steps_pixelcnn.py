@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seqgen_core import models
 from seqgen_core.generation.engines.cpu.engine import CpuEngine
+from seqgen_core.generation.engines.cpu.layout import AT_ONCE
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.steps import step_program
@@ -71,6 +72,16 @@ def test_short_weights_stay_near(weights: str) -> None:
     scored = fed.score(CpuEngine(program, 2, Filters(), weights=weights))
     difference = scored - fed.expected.numpy()
     assert 0 < np.square(difference).mean() < 0.05**2 * np.square(fed.expected.numpy()).mean()
+
+
+@pytest.mark.parametrize("width", [AT_ONCE - 1, AT_ONCE + 3, 2 * AT_ONCE + 9])
+def test_wide_rows_are_worked_out_in_pieces(width: int) -> None:
+    image = PixelTokens(height=3, width=width, levels=5)
+    fed = Fed(build(PixelcnnSettings(layers=2, channels=8, kernel_size=5), image), 2, width // 2, image.length)
+    program = step_program(build(PixelcnnSettings(layers=2, channels=8, kernel_size=5), image))
+    for threads in (1, 2):
+        scored = fed.score(CpuEngine(program, 2, Filters(), threads=threads))
+        np.testing.assert_allclose(scored, fed.expected.numpy(), rtol=0, atol=1e-4)
 
 
 def test_the_vertical_stack_runs_once_for_a_row() -> None:

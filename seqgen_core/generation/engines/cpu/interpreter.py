@@ -32,7 +32,7 @@ RELU, LEAKY, GATED = (layout.ACTIVATIONS[name] for name in ("relu", "leaky_relu"
 # Places in the whole numbers that threads share.
 ARRIVALS, STOPPED, STEPS_DONE, PENDING, NEWEST_CODE, CONTROL_SIZE = 0, 8, 9, 10, 11, 16
 
-SLACK = layout.SLACK
+SLACK, AT_ONCE = layout.SLACK, layout.AT_ONCE
 _LEAK, _ZERO, _ONE = np.float32(LEAK), np.float32(0), np.float32(1)
 
 
@@ -227,13 +227,15 @@ def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
     rows, first, count, wide, width = op[ROWS], op[FIRST], op[COUNT], op[COLUMNS], op[WIDTH]
     if count == 0:
         return
-    room, z, base = rows + SLACK, width * wide, scratch.ctypes.data
+    room, z, base = rows + SLACK, min(width, AT_ONCE) * wide, scratch.ctypes.data
     channels = slots[op[OUT], 1]
-    for clip in range(clips):
-        for column in range(width):
-            _window(op, slots, positions, store, clip, column, scratch, column * wide)
-        _multiply(op, form, width, weights, base, base + 4 * z, wide, room)
-        for column in range(width):
+    for turn in range(clips * (-(-width // AT_ONCE))):
+        clip, left = turn % clips, turn // clips * AT_ONCE
+        columns = min(AT_ONCE, width - left)
+        for column in range(columns):
+            _window(op, slots, positions, store, clip, left + column, scratch, column * wide)
+        _multiply(op, form, columns, weights, base, base + 4 * z, wide, room)
+        for column in range(columns):
             y = z + column * room
             all_rows, out = scratch[y : y + rows], scratch[y : y + count]
             gates = scratch[y + count : y + rows]
@@ -245,8 +247,9 @@ def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
                 start = _newest(slots, positions, op[PLUS], clip) + first
                 _add(out, store[start : start + count])
                 _add(gates, store[start + channels : start + channels + rows - count])
+            after = 1 + left + column
             if op[EXTRA_2] >= 0:
-                start = _later(slots, positions, op[EXTRA_2], clip, 1 + column) + first
+                start = _later(slots, positions, op[EXTRA_2], clip, after) + first
                 _copy(store[start : start + count], out)
                 _copy(store[start + channels : start + channels + rows - count], gates)
             if op[ACTIVATION] == GATED:
@@ -255,7 +258,7 @@ def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
                 _activate(out, _ZERO)
             elif op[ACTIVATION] == LEAKY:
                 _activate(out, _LEAK)
-            start = _later(slots, positions, op[OUT], clip, 1 + column) + first
+            start = _later(slots, positions, op[OUT], clip, after) + first
             _copy(store[start : start + count], out)
 
 

@@ -32,6 +32,8 @@ from seqgen_core.models.steps.program import (
 FORMATS = {"fp32": kernels.FLOAT32, "bf16": kernels.BFLOAT16, "int8": kernels.INT8}
 SLACK = 64
 """Numbers after the end of a table that vector reads and writes may touch."""
+AT_ONCE = 64
+"""Columns of a row of pixels that are gathered and multiplied at a time."""
 NONE = -1
 
 
@@ -157,7 +159,7 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
                 columns, rows = max(columns, int(row[Op.COLUMNS])), max(rows, int(row[Op.ROWS]))
             elif isinstance(operation, Rows):
                 _row(row, operation, first, stop, tables, places)
-                scratch = max(scratch, operation.columns * int(row[Op.COLUMNS] + row[Op.ROWS] + SLACK))
+                scratch = max(scratch, min(operation.columns, AT_ONCE) * int(row[Op.COLUMNS] + row[Op.ROWS] + SLACK))
             elif isinstance(operation, Hear):
                 row[Op.TABLE] = tables.constant(operation.values)
             elif isinstance(operation, Gru):
