@@ -1,19 +1,17 @@
 """The torch engine gives what the model gives, and never waits for the device within a block."""
 
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
+from drawn import FILTERS, HEADS, check_draws, tiny_model
 from fed import Fed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine_laws import EACH_STEPPED_KIND, STEPPED, drawn_model
-from tiny import TINY_MODELS
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from seqgen_core import models
 from seqgen_core.errors import SeqgenError
 from seqgen_core.generation.engines import torch_steps
 from seqgen_core.generation.engines.torch_buffers import Buffers
@@ -21,55 +19,15 @@ from seqgen_core.generation.engines.torch_lowering import Lowering
 from seqgen_core.generation.engines.torch_steps import TorchEngine
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.models import steps
-from seqgen_core.models.base import CausalModel
 from seqgen_core.models.steps.program import Slot
-from seqgen_core.settings.tokens import AmplitudeTokens, BinaryTokens, CategoricalTokens, PixelTokens, TokenSpec
+from seqgen_core.settings.tokens import CategoricalTokens, TokenSpec
 
 torch.set_num_threads(1)
 
-HEADS = [CategoricalTokens(values=11), BinaryTokens(width=5), AmplitudeTokens(levels=300)]
 EACH_HEAD = pytest.mark.parametrize("tokens", HEADS, ids=lambda tokens: tokens.kind)
-FILTERS = [Filters(), Filters(temperature=0.7), Filters(temperature=0), Filters(top_k=3), Filters(top_p=0.6)]
 EACH_FILTER = pytest.mark.parametrize("filters", FILTERS, ids=str)
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: graphs are captured there only")
 few = settings(max_examples=10, deadline=None)
-ROUNDING = 1e-5
-"""By how much rounding can move an edge between tokens: outputs agree to 1e-6, of which a share moves little more."""
-
-
-def tiny_model(kind: str, tokens: TokenSpec) -> CausalModel:
-    torch.manual_seed(0)
-    return models.build(TINY_MODELS[kind], tokens).eval().fold()
-
-
-def tokens_for(kind: str, tokens: TokenSpec) -> TokenSpec:
-    """These, or an image where the kind of model draws nothing else."""
-    return PixelTokens(height=9, width=4, channels=3, levels=5) if kind == "pixelcnn" else tokens
-
-
-def check_draws(model: CausalModel, fed: Fed, tokens: np.ndarray, uniforms: np.ndarray, filters: Filters) -> None:
-    """Every token is what the head draws from the plain model's outputs, by a uniform within rounding of the given."""
-    heard = torch.from_numpy(tokens)
-    with torch.inference_mode():
-        after, _ = model.advance(heard, fed.start.state)
-        outputs = torch.cat([fed.outputs[:, None], after[:, :-1]], dim=1).flatten(0, 1)
-        given = torch.from_numpy(uniforms).flatten(0, 1)
-        options = [
-            model.head.sample(
-                outputs,
-                (given + ROUNDING * torch.tensor(moved)).clamp(0, 1 - 1e-9),
-                filters.temperature,
-                filters.top_k,
-                filters.top_p,
-            )
-            for moved in (
-                itertools.product((0, -1, 1), repeat=given.shape[1]) if given.shape[1] <= 2 else ([0], [-1], [1])
-            )
-        ]
-    apart = torch.stack(options) - heard.flatten(0, 1)
-    step = 1 if model.tokens.values > 100 else 0  # a rounded place in a logistic
-    assert bool((apart.abs().amin(dim=0) <= step).all())
-    assert float((apart[0] == 0).double().mean()) > 0.98
 
 
 @EACH_STEPPED_KIND
@@ -125,7 +83,7 @@ def test_a_step_on_cuda_never_waits_for_the_device(
     kind: str, tokens: TokenSpec, filters: Filters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tensors without values, which raise where the host asks for one, as a synchronisation does."""
-    program = steps.step_program(tiny_model(kind, tokens_for(kind, tokens)))
+    program = steps.step_program(tiny_model(kind, tokens))
     monkeypatch.setattr(torch_steps, "_Capture", lambda device: None)
     with FakeTensorMode(allow_non_fake_inputs=True):
         engine = TorchEngine(program, 2, filters, torch.device("cuda"))
@@ -168,7 +126,7 @@ def test_whether_it_works_is_told_in_words() -> None:
 @EACH_STEPPED_KIND
 @EACH_HEAD
 def test_captured_graphs_give_the_outputs_of_the_model(kind: str, tokens: TokenSpec) -> None:
-    model = tiny_model(kind, tokens_for(kind, tokens))
+    model = tiny_model(kind, tokens)
     fed = Fed(model, 3, 13, 100)
     engine = TorchEngine(steps.step_program(model), 3, Filters(), torch.device("cuda"))
     np.testing.assert_allclose(fed.score(engine), fed.expected.numpy(), rtol=1e-4, atol=1e-4)
