@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from seqgen_core.errors import UsageError
 from seqgen_core.generation.engines.base import Engine
 from seqgen_core.generation.engines.eager import EagerEngine
@@ -107,6 +105,6 @@ def _cpu_problem() -> str | None:
 
 
 def _cuda_problem() -> str | None:
-    if not torch.cuda.is_available():
-        return "there is no CUDA device"
-    return None
+    from seqgen_core.generation.engines import cuda
+
+    return cuda.problem()
