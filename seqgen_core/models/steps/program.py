@@ -30,6 +30,15 @@ class Start:
     state: list[Tensor]
     labels: Tensor | None = None
 
+    @cached_property
+    def each_clip(self) -> list["Start"]:
+        """The start of every clip by itself."""
+        labels = self.labels
+        return [
+            Start([kept[clip : clip + 1] for kept in self.state], None if labels is None else labels[clip : clip + 1])
+            for clip in range(len(self.state[0]))
+        ]
+
 
 @dataclass(frozen=True, eq=False)
 class Slot:
@@ -262,8 +271,10 @@ def begin_slot(slot: Slot, kept: int, start: Start, batch: int) -> Tensor:
     """The newest `kept` values of a slot at the start, oldest first: float32 (B, kept, channels) on the CPU."""
     values = torch.zeros(batch, kept, slot.channels)
     if slot.begin is not None:
-        given = slot.begin(start).detach().to("cpu", torch.float32).transpose(1, 2)[:, -kept:]
-        values[:, kept - given.shape[1] :] = given
+        # Clip by clip: torch rounds sums in another way where there are more of them.
+        for clip, alone in enumerate(start.each_clip):
+            given = slot.begin(alone).detach().to("cpu", torch.float32).transpose(1, 2)[0, -kept:]
+            values[clip, kept - len(given) :] = given
     return values
 
 

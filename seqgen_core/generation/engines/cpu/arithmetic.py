@@ -39,18 +39,38 @@ _F2, _F3, _F4, _F5, _F6, _F7, _F8, _F9, _F10, _F11, _F12, _F13 = (1 / math.facto
 
 
 @numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def _above(x, q):
+    """The numerator of tanh(x), q being the square of x."""
+    return x * (_P1 + q * (_P3 + q * (_P5 + q * (_P7 + q * (_P9 + q * (_P11 + q * _P13))))))
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def _below(q):
+    """The denominator of tanh(x), q being the square of x."""
+    return _Q0 + q * (_Q2 + q * (_Q4 + q * _Q6))
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def tanh(x):
     """tanh(x), to 5e-7."""
     x = min(max(x, _LOW_EDGE), _EDGE)
     q = x * x
-    above = x * (_P1 + q * (_P3 + q * (_P5 + q * (_P7 + q * (_P9 + q * (_P11 + q * _P13))))))
-    return above / (_Q0 + q * (_Q2 + q * (_Q4 + q * _Q6)))
+    return _above(x, q) / _below(q)
 
 
 @numba.njit(inline="always", fastmath=FAST, error_model="numpy")
 def sigmoid(x):
     """1 / (1 + exp(-x)), to 3e-7."""
     return _HALF + _HALF * tanh(_HALF * x)
+
+
+@numba.njit(inline="always", fastmath=FAST, error_model="numpy")
+def gate(x, y):
+    """tanh(x) · sigmoid(y), to 1e-6, with a single division."""
+    x, y = min(max(x, _LOW_EDGE), _EDGE), min(max(_HALF * y, _LOW_EDGE), _EDGE)
+    q, r = x * x, y * y
+    below = _below(r)
+    return _above(x, q) * (_HALF * (below + _above(y, r))) / (_below(q) * below)
 
 
 @numba.njit(forceinline=True, fastmath={"contract", "nsz"})

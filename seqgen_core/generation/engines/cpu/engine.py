@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.generation.engines.cpu import interpreter, sampling
-from seqgen_core.generation.engines.cpu.layout import FORMATS, Op, lay_out
+from seqgen_core.generation.engines.cpu.layout import FORMATS, Op, aligned, lay_out
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.heads import BernoulliHead, LogisticMixtureHead
 from seqgen_core.models.steps.program import Start, StepProgram, begin_slot
@@ -49,8 +49,8 @@ class CpuEngine:
         self._bends = np.array([filters.temperature, filters.top_p], np.float64)
         self._work = np.zeros((clips, sampling.room(kind, head.size, program.tokens.values)))
         self._codes = np.full((clips, program.taps, places), NOTHING, np.int64)
-        self._scratch = [np.zeros(self.layout.scratch, np.float32) for _ in range(threads)]
-        self._store = np.zeros(self.layout.values, np.float32)
+        self._scratch = [aligned(self.layout.scratch) for _ in range(threads)]
+        self._store = aligned(self.layout.values)
         self._control = np.zeros(interpreter.CONTROL_SIZE, np.int64)
         self._positions = [np.zeros(0, np.int64)] * threads
         self._countdowns = self._positions
@@ -60,13 +60,10 @@ class CpuEngine:
     def begin(self, start: Start, outputs: Tensor) -> None:
         """Take over after a prime: its state, and the outputs (B, head.size) that predict the next token."""
         program, layout = self.program, self.layout
-        for slot, (place, channels, kept) in zip(layout.order, layout.slots.tolist(), strict=True):
-            values = begin_slot(slot, kept, start, self.clips)
-            self._store[place : place + self.clips * kept * channels] = values.reshape(-1).numpy()
-        place, channels, kept = layout.slots[self._outputs].tolist()
-        newest = self._store[place : place + self.clips * kept * channels].reshape(self.clips, kept, channels)
-        newest[:, -1] = outputs.detach().float().cpu().numpy()
-        self._positions = [layout.slots[:, 2] - 1 for _ in range(self.threads)]
+        for number, (slot, kept) in enumerate(zip(layout.order, layout.kept, strict=True)):
+            self._values(number)[:, :kept] = begin_slot(slot, kept, start, self.clips).numpy()
+        self._values(self._outputs)[:, layout.kept[self._outputs] - 1] = outputs.detach().float().cpu().numpy()
+        self._positions = [np.array(layout.kept) - 1 for _ in range(self.threads)]
         clock = program.clock(start)
         self._countdowns = [
             (layout.operations[thread, :, Op.AT] - clock) % layout.operations[thread, :, Op.EVERY]
@@ -79,6 +76,11 @@ class CpuEngine:
             self._codes[:, program.taps - before.shape[1] :] = before
         self._control[:] = 0
         self._control[interpreter.NEWEST_CODE] = program.taps - 1
+
+    def _values(self, slot: int) -> np.ndarray:
+        """All values of a slot (B, values that fit, channels), to look at and to change."""
+        place, channels, fits, _ = self.layout.slots[slot].tolist()
+        return self._store[place : place + self.clips * fits * channels].reshape(self.clips, fits, channels)
 
     def draw(self, uniforms: np.ndarray, told: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Draw N tokens of every clip by uniforms float64 (B, N, draws): int64 (B, N, *shape), and bits (B, N).

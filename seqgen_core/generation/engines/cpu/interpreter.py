@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, logistics, picking, sampling
-from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, sigmoid, tanh
+from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, gate, sigmoid, tanh
 from seqgen_core.generation.engines.cpu.kernels import arrive, glance, multiply_panel
 from seqgen_core.generation.engines.cpu.sampling import draw
 from seqgen_core.models.steps.program import LEAK
@@ -61,7 +61,37 @@ def _scale(out, x):
 @numba.njit(**OPTIONS)
 def _gate(out, gates):
     for i in range(len(out)):
-        out[i] = tanh(out[i]) * sigmoid(gates[i])
+        out[i] = gate(out[i], gates[i])
+
+
+@numba.njit(**OPTIONS)
+def _finish(out, sums, bias, slope, last_slope):
+    for i in range(len(out)):
+        x = sums[i] + bias[i]
+        x = max(x, x * slope)
+        out[i] = max(x, x * last_slope)
+
+
+@numba.njit(**OPTIONS)
+def _finish_onto(out, sums, bias, residual, slope, last_slope):
+    for i in range(len(out)):
+        x = sums[i] + bias[i]
+        x = max(x, x * slope) + residual[i]
+        out[i] = max(x, x * last_slope)
+
+
+@numba.njit(**OPTIONS)
+def _finish_gated(out, sums, bias, gates, gate_bias, last_slope):
+    for i in range(len(out)):
+        x = gate(sums[i] + bias[i], gates[i] + gate_bias[i])
+        out[i] = max(x, x * last_slope)
+
+
+@numba.njit(**OPTIONS)
+def _finish_gated_onto(out, sums, bias, gates, gate_bias, residual, last_slope):
+    for i in range(len(out)):
+        x = gate(sums[i] + bias[i], gates[i] + gate_bias[i]) + residual[i]
+        out[i] = max(x, x * last_slope)
 
 
 @numba.njit(**OPTIONS)
@@ -76,18 +106,30 @@ def _silence(out):
         out[i] = _ZERO
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(forceinline=True, **OPTIONS)
 def _gather(store, slots, sources, positions, first, count, clip, inputs, place):
     """Lay the sources of an operation side by side, for one clip."""
     for number in range(first, first + count):
-        slot = sources[number, 0]
-        channels, kept = slots[slot, 1], slots[slot, 2]
-        position = positions[slot] - sources[number, 1]
-        if position < 0:
-            position += kept
-        start = slots[slot, 0] + (clip * kept + position) * channels
-        _copy(inputs[place : place + channels], store[start : start + channels])
-        place += channels
+        start = _piece(slots, sources, positions, number, clip)
+        size = sources[number, 2] * slots[sources[number, 0], 1]
+        _copy(inputs[place : place + size], store[start : start + size])
+        place += size
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _piece(slots, sources, positions, number, clip):
+    """Place of the oldest of a source's values, which lie side by side."""
+    slot = sources[number, 0]
+    position = positions[slot] - sources[number, 1]
+    if position < 0:
+        position += slots[slot, 2]
+    return slots[slot, 0] + (clip * slots[slot, 2] + position) * slots[slot, 1]
+
+
+@numba.njit(inline="always", **OPTIONS)
+def _rounded(count):
+    """A count of numbers, up to the end of a cache line."""
+    return (count + 15) & -16
 
 
 @numba.njit(inline="always", **OPTIONS)
@@ -107,7 +149,7 @@ def _later(slots, positions, slot, clip, count):
     """Place of the value that comes so many after a slot's newest."""
     position = positions[slot] + count
     if position >= slots[slot, 2]:
-        position -= slots[slot, 2]
+        position += slots[slot, 3] - slots[slot, 2]
     return slots[slot, 0] + (clip * slots[slot, 2] + position) * slots[slot, 1]
 
 
@@ -140,30 +182,33 @@ def _multiply(op, form, clips, weights, inputs, outputs, input_stride, output_st
         place += stride * op[COLUMNS]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(forceinline=True, **OPTIONS)
 def _layer(op, form, clips, slots, sources, positions, store, constants, weights, scratch, columns, codes, newest_code):
-    rows, first, count = op[ROWS], op[FIRST], op[COUNT]
+    rows, first, count, wide = op[ROWS], op[FIRST], op[COUNT], op[COLUMNS]
     if count == 0:
         return
-    room = rows + SLACK
-    z = clips * columns  # place in scratch of the sums
-    if op[COLUMNS] > 0:
-        wide = op[COLUMNS]
+    room = _rounded(rows + SLACK)
+    z = _rounded(clips * columns)  # place in scratch of the sums
+    sums = scratch.ctypes.data + 4 * z
+    if op[SOURCES] == 1:  # multiplied where it lies
+        start = _piece(slots, sources, positions, op[FIRST_SOURCE], 0)
+        slot = sources[op[FIRST_SOURCE], 0]
+        stride = slots[slot, 1] * slots[slot, 2]
+        _multiply(op, form, clips, weights, store.ctypes.data + 4 * start, sums, stride, room)
+    elif wide > 0:
         for clip in range(clips):
             _gather(store, slots, sources, positions, op[FIRST_SOURCE], op[SOURCES], clip, scratch, clip * wide)
-        base = scratch.ctypes.data
-        _multiply(op, form, clips, weights, base, base + 4 * z, wide, room)
+        _multiply(op, form, clips, weights, scratch.ctypes.data, sums, wide, room)
     else:
-        scratch[z : z + clips * room] = _ZERO
+        _silence(scratch[z : z + clips * room])
+    slope = _LEAK if op[ACTIVATION] == LEAKY else _ZERO if op[ACTIVATION] == RELU else _ONE
+    last_slope = _ZERO if op[THEN] == RELU else _ONE
     taps, values = codes.shape[1], op[EXTRA_1]
     for clip in range(clips):
         y = z + clip * room
-        all_rows, out = scratch[y : y + rows], scratch[y : y + count]
-        gates = scratch[y + count : y + rows]
+        all_rows, signals, gates = scratch[y : y + rows], scratch[y : y + count], scratch[y + count : y + rows]
         if op[SCALE] >= 0:
             _scale(all_rows, constants[op[SCALE] : op[SCALE] + rows])
-        if op[BIAS] >= 0:
-            _add(all_rows, constants[op[BIAS] : op[BIAS] + rows])
         if op[TABLE] >= 0:
             for tap in range(op[TAPS]):
                 place = newest_code - (op[TAPS] - 1 - tap)
@@ -175,23 +220,26 @@ def _layer(op, form, clips, slots, sources, positions, store, constants, weights
                     _add(all_rows, constants[start : start + rows])
         if op[PLUS] >= 0:
             start = _newest(slots, positions, op[PLUS], clip) + first
-            _add(out, store[start : start + count])
+            _add(signals, store[start : start + count])
             if op[ACTIVATION] == GATED:
                 start += slots[op[OUT], 1]
                 _add(gates, store[start : start + count])
-        if op[ACTIVATION] == GATED:
-            _gate(out, gates)
-        elif op[ACTIVATION] == RELU:
-            _activate(out, _ZERO)
-        elif op[ACTIVATION] == LEAKY:
-            _activate(out, _LEAK)
+        start = _next(slots, positions, op[OUT], clip) + first
+        out, bias = store[start : start + count], constants[op[BIAS] : op[BIAS] + count]
+        residual = out
         if op[RESIDUAL] >= 0:
             start = _newest(slots, positions, op[RESIDUAL], clip) + first
-            _add(out, store[start : start + count])
-        if op[THEN] == RELU:
-            _activate(out, _ZERO)
-        start = _next(slots, positions, op[OUT], clip) + first
-        _copy(store[start : start + count], out)
+            residual = store[start : start + count]
+        if op[ACTIVATION] == GATED:
+            gate_bias = constants[op[BIAS] + count : op[BIAS] + rows]
+            if op[RESIDUAL] >= 0:
+                _finish_gated_onto(out, signals, bias, gates, gate_bias, residual, last_slope)
+            else:
+                _finish_gated(out, signals, bias, gates, gate_bias, last_slope)
+        elif op[RESIDUAL] >= 0:
+            _finish_onto(out, signals, bias, residual, slope, last_slope)
+        else:
+            _finish(out, signals, bias, slope, last_slope)
 
 
 @numba.njit(**OPTIONS)
@@ -241,8 +289,7 @@ def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
             gates = scratch[y + count : y + rows]
             if op[SCALE] >= 0:
                 _scale(all_rows, constants[op[SCALE] : op[SCALE] + rows])
-            if op[BIAS] >= 0:
-                _add(all_rows, constants[op[BIAS] : op[BIAS] + rows])
+            _add(all_rows, constants[op[BIAS] : op[BIAS] + rows])
             if op[PLUS] >= 0:
                 start = _newest(slots, positions, op[PLUS], clip) + first
                 _add(out, store[start : start + count])
@@ -317,7 +364,20 @@ def _lstm(op, clips, slots, positions, store):
 def _advance(slots, positions, slot, count=1):
     positions[slot] += count
     if positions[slot] >= slots[slot, 2]:
-        positions[slot] -= slots[slot, 2]
+        positions[slot] += slots[slot, 3] - slots[slot, 2]
+
+
+@numba.njit(**OPTIONS)
+def _carry(op, clips, slots, store):
+    """Carry the newest values of the slot that an operation writes, in this thread's channels, to its front."""
+    channels, fits, carried = slots[op[OUT], 1], slots[op[OUT], 2], slots[op[OUT], 3]
+    for clip in range(clips):
+        front = slots[op[OUT], 0] + clip * fits * channels + op[FIRST]
+        newest = front + (fits - carried) * channels
+        for value in range(carried):
+            here = front + value * channels
+            there = newest + value * channels
+            _copy(store[here : here + op[COUNT]], store[there : there + op[COUNT]])
 
 
 @numba.njit(**OPTIONS)
@@ -377,6 +437,8 @@ def _run(
                 if op[STAGE] != stage:
                     meetings = _meet(control, threads, meetings)
                     stage = op[STAGE]
+                if slots[op[OUT], 3] > 0 and positions[op[OUT]] + 1 == slots[op[OUT], 2]:
+                    _carry(op, clips, slots, store)
                 kind = op[KIND]
                 if kind == LAYER:
                     _layer(

@@ -8,6 +8,7 @@ Axes: N operations, B clips, C channels, R rows.
 import math
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ SLACK = 64
 AT_ONCE = 64
 """Columns of a row of pixels that are gathered and multiplied at a time."""
 NONE = -1
+SPARE = 4
+"""How many times the values that it keeps fit into a slot whose values lie in order."""
 
 
 class Op(IntEnum):
@@ -114,9 +117,11 @@ ACTIVATIONS = {"none": 0, "relu": 1, "leaky_relu": 2, "gated": 3}
 class Layout:
     """Everything about a program that does not change while it runs.
 
-    operations int64 (threads, N, Op.SIZE); sources int64 (…, 2): slot, lag; slots int64 (…, 3): place of the first
-    value, channels, values kept; weights uint8; constants float32; values: float32 numbers that all slots take;
-    scratch: float32 numbers that each thread needs to work; columns: of the widest layer.
+    operations int64 (threads, N, Op.SIZE); sources int64 (…, 3): slot, lag of the oldest value, number of values that
+    lie side by side; slots int64 (…, 4): place of the first value, channels, values that fit, and how many of them are
+    carried to the front when it is full; kept: values of each slot that are within reach; weights uint8; constants
+    float32; values: float32 numbers that all slots take; scratch: float32 numbers that each thread needs to work;
+    columns: of the widest layer.
     """
 
     program: StepProgram
@@ -126,6 +131,7 @@ class Layout:
     operations: np.ndarray
     sources: np.ndarray
     slots: np.ndarray
+    kept: list[int]
     weights: np.ndarray
     constants: np.ndarray
     values: int
@@ -137,25 +143,27 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
     """Lay a program out for so many clips and threads, with weights as fp32, bf16 or int8."""
     slots, places = [], {}
     position = 0
+    sliding = _sliding(program)
     for number, (slot, kept) in enumerate(program.slots.items()):
         places[slot] = number
-        slots.append((position, slot.channels, kept))
-        position += _rounded(clips * kept * slot.channels, 16)
+        fits, carried = (SPARE * kept, kept - 1) if slot in sliding else (kept, 0)
+        slots.append((position, slot.channels, fits, carried))
+        position += _rounded(clips * fits * slot.channels, 16)
     tables = _Tables(form, clips)
     operations = np.full((threads, len(program.operations), Op.SIZE), NONE, np.int64)
-    sources: list[tuple[int, int]] = []
+    sources: list[tuple[int, int, int]] = []
     columns, rows, scratch = 0, 0, 0
     for number, (operation, stage) in enumerate(zip(program.operations, stages(program), strict=True)):
         first_source = len(sources)
         if isinstance(operation, Layer):
-            sources += [(places[source.slot], source.lag) for source in operation.sources]
+            sources += [(places[slot], lag, count) for slot, lag, count in _pieces(operation, sliding)]
         for thread, (first, stop) in enumerate(shares(operation.out.channels, threads)):
             row = operations[thread, number]
             row[Op.KIND], row[Op.EVERY], row[Op.AT] = KINDS[type(operation)], operation.every, operation.at
             row[Op.STAGE], row[Op.OUT], row[Op.FIRST], row[Op.COUNT] = stage, places[operation.out], first, stop - first
             if isinstance(operation, Layer):
                 _layer(row, operation, first, stop, tables, places)
-                row[Op.FIRST_SOURCE], row[Op.SOURCES] = first_source, len(operation.sources)
+                row[Op.FIRST_SOURCE], row[Op.SOURCES] = first_source, len(sources) - first_source
                 columns, rows = max(columns, int(row[Op.COLUMNS])), max(rows, int(row[Op.ROWS]))
             elif isinstance(operation, Rows):
                 _row(row, operation, first, stop, tables, places)
@@ -173,14 +181,43 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
         threads,
         list(program.slots),
         operations,
-        np.array(sources or [(0, 0)], np.int64),
+        np.array(sources or [(0, 0, 0)], np.int64),
         np.array(slots, np.int64),
+        list(program.slots.values()),
         tables.packed(),
-        np.concatenate([*tables.constants, np.zeros(SLACK, np.float32)]),
+        tables.gathered(),
         position + SLACK,
-        max(scratch, clips * (columns + rows + SLACK)) + SLACK,
+        max(scratch, clips * (columns + rows + SLACK + 16)) + SLACK,
         columns,
     )
+
+
+def _sliding(program: StepProgram) -> set[Slot]:
+    """Slots of which an operation reads neighbouring values, and which are no rows of pixels.
+
+    They lie in order, in more room than they need; when that is full, the newest are carried to its front.
+    """
+    found: set[Slot] = set()
+    rows: set[Slot] = set()
+    for operation in program.operations:
+        if isinstance(operation, Layer):
+            pairs = pairwise(operation.sources)
+            found |= {late.slot for early, late in pairs if early.slot is late.slot and early.lag == late.lag + 1}
+        elif isinstance(operation, Rows | Turn):
+            rows |= {slot for slot, _ in reads(operation)} | set(writes(operation))
+    return found - rows
+
+
+def _pieces(layer: Layer, sliding: set[Slot]) -> list[tuple[Slot, int, int]]:
+    """What a layer reads, as pieces that lie side by side: slot, lag of the oldest value, number of values."""
+    found: list[tuple[Slot, int, int]] = []
+    for source in layer.sources:
+        slot, lag, count = found[-1] if found else (source.slot, 0, 0)
+        if count and source.slot is slot and slot in sliding and source.lag == lag - count:
+            found[-1] = slot, lag, count + 1
+        else:
+            found.append((source.slot, source.lag, 1))
+    return found
 
 
 def stages(program: StepProgram) -> list[int]:
@@ -269,10 +306,14 @@ class _Tables:
         self.pieces.append(piece)
         self.bytes += len(piece)
 
+    def gathered(self) -> np.ndarray:
+        """All constants."""
+        numbers = aligned(self.numbers + SLACK)
+        np.concatenate([*self.constants, np.zeros(SLACK, np.float32)], out=numbers)
+        return numbers
+
     def packed(self) -> np.ndarray:
-        room = np.zeros(self.bytes + 64 * 4 + 64, np.uint8)
-        shift = -room.ctypes.data % 64
-        packed = room[shift : shift + self.bytes + 64 * 4]
+        packed = aligned(self.bytes + 64 * 4, np.uint8)
         place = 0
         for piece in self.pieces:
             packed[place : place + len(piece)] = piece
@@ -309,11 +350,19 @@ def _product(
     if layer.weight is not None and rows:
         row[Op.COLUMNS] = layer.weight.shape[1]
         tables.matrix(row, layer.weight.detach().cpu()[picked], layer.columns if isinstance(layer, Rows) else 0)
-    if layer.bias is not None:
-        row[Op.BIAS] = tables.constant(layer.bias.detach().cpu()[picked])
+    bias = torch.zeros(layer.rows) if layer.bias is None else layer.bias.detach().cpu()
+    row[Op.BIAS] = tables.constant(bias[picked])
     row[Op.PLUS] = NONE if layer.plus is None else places[layer.plus]
     row[Op.ACTIVATION] = ACTIVATIONS[layer.activation]
     return picked
+
+
+def aligned(count: int, kind: type = np.float32) -> np.ndarray:
+    """Zeros that begin at the start of a cache line."""
+    size = np.dtype(kind).itemsize
+    room = np.zeros(count * size + 64, np.uint8)
+    shift = -room.ctypes.data % 64
+    return room[shift : shift + count * size].view(kind)
 
 
 def _rounded(number: int, step: int) -> int:
