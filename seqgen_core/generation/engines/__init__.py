@@ -46,7 +46,7 @@ def choose_engine(
     """The engine that is wanted, or for `auto` the fastest that fits the model's device.
 
     On CUDA that is `torch`, whose steps are captured; elsewhere `cpu`. weights: fp32, bf16 or int8. threads: of the cpu
-    engine; 0 takes one, or more for large models, but leaves a core free.
+    engine, no more than there are cores; 0 takes one, or more for large models, but leaves a core free.
     Raises UsageError where the wanted one does not work here, or not with these weights.
     """
     filters = filters or Filters()
@@ -78,7 +78,7 @@ def choose_engine(
 
     if busiest(program) > BURST:
         program = spread(program)
-    count = threads or fitting_threads(program, weights)
+    count = min(threads, _cores()) or fitting_threads(program, weights)
     details = f"{weights}, {count} thread{'s' * (count > 1)}"
     return Choice("cpu", details, lambda clips: CpuEngine(program, clips, filters, threads=count, weights=weights))
 
@@ -91,9 +91,13 @@ def folded(model: CausalModel) -> CausalModel:
 def fitting_threads(program: StepProgram, weights: str = "fp32") -> int:
     """Threads of the cpu engine for a program: more where many bytes of weights are read for every token."""
     size = {"fp32": 4, "bf16": 2, "int8": 1}[weights]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = int(program.multiply_adds * size / BYTES_PER_THREAD)
-    return max(1, min(wanted, cores - 1, MOST_THREADS))
+    return max(1, min(wanted, _cores() - 1, MOST_THREADS))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_problem() -> str | None:

@@ -3,6 +3,10 @@
 Axes: B clips, N tokens of a block, F features.
 """
 
+import contextlib
+import signal
+import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -109,7 +113,7 @@ class CpuEngine:
         self._control[interpreter.ARRIVALS] = 0
         layout, run = self.layout, interpreter.compiled()
 
-        def work(thread: int) -> None:
+        def work(thread: int, steps: int) -> None:
             run(
                 layout.operations[thread],
                 layout.sources,
@@ -139,13 +143,38 @@ class CpuEngine:
                 steps,
             )
 
-        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if self._pool else []
-        work(0)
-        for other in others:
-            other.result()
+        if not run.signatures:
+            with _stopped_afterwards():
+                work(0, 0)
+        try:
+            others = [self._pool.submit(work, thread, steps) for thread in range(1, self.threads)] if self._pool else []
+            work(0, steps)
+            for other in others:
+                other.result()
+        except BaseException:  # such as Ctrl-C while the others are started: they would wait for this one for ever
+            self._control[interpreter.STOPPED] = 1
+            self._control[interpreter.ARRIVALS] = interpreter.ALL_HAVE_ARRIVED
+            raise
         if self._control[interpreter.STOPPED]:
             raise SeqgenError(
                 "The model's outputs are not finite.", hint="Take an earlier checkpoint, or --weights fp32."
             )
         shape = self.program.tokens.shape
         return tokens.reshape(clips, steps, *shape), bits, heard
+
+
+@contextlib.contextmanager
+def _stopped_afterwards() -> Generator[None]:
+    """Let Ctrl-C be heard at the end: while LLVM compiles, its callbacks into Python would swallow it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    heard = []
+    signal.signal(signal.SIGINT, lambda *_: heard.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if heard:
+        raise KeyboardInterrupt

@@ -4,12 +4,14 @@ Every thread runs `run` over the same steps; they meet between stages, and each 
 """
 
 import hashlib
-from collections.abc import Callable
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
+from numba.core import types
 
 from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, logistics, picking, sampling
 from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, gate, sigmoid, tanh
@@ -31,6 +33,15 @@ RELU, LEAKY, GATED = (layout.ACTIVATIONS[name] for name in ("relu", "leaky_relu"
 
 # Places in the whole numbers that threads share.
 ARRIVALS, STOPPED, STEPS_DONE, PENDING, NEWEST_CODE, CONTROL_SIZE = 0, 8, 9, 10, 11, 16
+
+PATIENCE = 4096
+"""Glances, a few microseconds, after which a thread that waits lets others have its core, on which may be the very
+one that it waits for: without that, threads on a busy machine wait for whole slices of time at every meeting.
+"""
+ALL_HAVE_ARRIVED = 2**62
+"""As the number of arrivals: nobody waits any more."""
+
+_give_way = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 SLACK, AT_ONCE = layout.SLACK, layout.AT_ONCE
 _LEAK, _ZERO, _ONE = np.float32(LEAK), np.float32(0), np.float32(1)
@@ -388,8 +399,11 @@ def _meet(control, threads, meetings):
     address = control.ctypes.data + 8 * ARRIVALS
     meetings += 1
     arrive(address)
+    glances = 0
     while glance(address) < meetings * threads:
-        pass
+        glances += 1
+        if glances > PATIENCE:
+            _give_way()
     return meetings
 
 
@@ -500,7 +514,7 @@ def _run(
 
 
 @cache
-def compiled() -> Callable[..., None]:
+def compiled() -> Any:
     """The loop as machine code: compiled at the first call on a machine, and read from a cache on disk later."""
     digest = hashlib.sha256()
     for module in (arithmetic, kernels, layout, logistics, picking, sampling):
@@ -512,7 +526,7 @@ def compiled() -> Callable[..., None]:
 _inner = numba.njit(**OPTIONS)(_run)
 
 
-def _stamped(stamp: str) -> Callable[..., None]:
+def _stamped(stamp: str) -> Any:
     # numba keys its cache on what a closure holds, so a change in any of the files compiles anew.
     def run(
         operations, sources, slots, positions, countdowns, store, constants, weights, form, columns, scratch,
