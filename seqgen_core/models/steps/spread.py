@@ -94,9 +94,10 @@ class _Cut:
         def begin(start: Start) -> Tensor:
             batch = len(start.state[0])
             heard = [begin_slot(source.slot, source.lag + 1, start, batch)[:, 0] for source in self.known]
-            total = torch.cat(heard, dim=1) @ weight.detach().to("cpu", torch.float32).t()  # (B, R)
+            # In double precision: the order of single sums would depend on the number of clips.
+            total = torch.cat(heard, dim=1).double() @ weight.detach().cpu().double().t()  # (B, R)
             if self.layer.bias is not None:
-                total = total + self.layer.bias.detach().to("cpu", torch.float32)
+                total = total + self.layer.bias.detach().cpu().double()
             if self.layer.plus is not None:
                 total = total + begin_slot(self.layer.plus, 1, start, batch)[:, 0]
             return total[:, :, None]
