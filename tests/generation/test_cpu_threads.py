@@ -1,5 +1,6 @@
 """Threads of the compiled engine: however many there are, the result is the same, and a stop leaves none behind."""
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fed import Fed
+from numba.core import caching
 from tiny import TINY_MODELS
 
 from seqgen_core import models
@@ -88,3 +90,30 @@ def test_who_hears_stops_in_another_way_goes_on_to_hear_them() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert heard
+
+
+def test_without_a_folder_for_its_cache_the_loop_is_compiled_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+    assert interpreter._stamped("").py_func.__name__ == "run"
+
+
+def test_a_loop_that_cannot_be_kept_is_run_all_the_same(model: CausalModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = Fed(model, 2, 5, 20)
+    engine = CpuEngine(steps.step_program(model), 2, Filters())
+    expected = fed.score(engine)
+    unkept = NotKept(interpreter.compiled())
+    monkeypatch.setattr(interpreter, "compiled", lambda: unkept)
+    np.testing.assert_array_equal(fed.score(engine), expected)
+
+
+class NotKept:
+    """The compiled loop, of which the first call compiles and then finds the disk full."""
+
+    def __init__(self, run: Callable[..., None]) -> None:
+        self.run, self.signatures = run, []
+
+    def __call__(self, *arguments: object) -> None:
+        if not self.signatures:
+            self.signatures.append(())
+            raise OSError(errno.ENOSPC, "no space")
+        self.run(*arguments)

@@ -144,7 +144,7 @@ class CpuEngine:
             )
 
         if not run.signatures:
-            with _stopped_afterwards():
+            with _stopped_afterwards(), contextlib.suppress(OSError):  # a full disk: compiled, but not kept
                 work(0, 0)
         try:
             others = [self._pool.submit(work, thread, steps) for thread in range(1, self.threads)] if self._pool else []

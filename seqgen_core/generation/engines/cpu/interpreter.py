@@ -540,4 +540,7 @@ def _stamped(stamp: str) -> Any:
             steps,
         )  # fmt: skip
 
-    return numba.njit(nogil=True, cache=True, **OPTIONS)(run)
+    try:
+        return numba.njit(nogil=True, cache=True, **OPTIONS)(run)
+    except RuntimeError:  # neither the package's folder nor the person's own can be written: compiled every time
+        return numba.njit(nogil=True, **OPTIONS)(run)
