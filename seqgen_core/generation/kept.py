@@ -1,8 +1,10 @@
 """Drawn tokens until they are written: in memory while they are few, in a temporary file when a clip takes hours."""
 
+import contextlib
 import tempfile
 import weakref
 from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
@@ -20,14 +22,17 @@ class TokenFile:
     def __init__(self, values: int, shape: tuple[int, ...]) -> None:
         self._values, self._dtype, self._shape = values, token_dtype(values), shape
         self._file = tempfile.TemporaryFile(prefix="seqgen-")  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self._size = self._dtype.itemsize * int(np.prod(shape, dtype=np.int64))
         self._length = 0
 
     def append(self, tokens: np.ndarray) -> None:
-        """Add tokens (n, *shape) at the end. Raises OSError where there is no room."""
-        self._file.seek(0, 2)
-        self._file.write(np.ascontiguousarray(tokens, self._dtype).tobytes())
+        """Add tokens (n, *shape) at the end. Raises OSError, naming the folder, where there is no room."""
+        try:
+            self._file.seek(0, 2)
+            self._file.write(np.ascontiguousarray(tokens, self._dtype).tobytes())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, tempfile.gettempdir()) from error
         self._length += len(tokens)
 
     def like(self) -> "TokenFile":
@@ -45,6 +50,11 @@ class TokenFile:
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return self[:].astype(np.int64 if dtype is None else dtype)
+
+
+def _close(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # a full disk, of which `append` has told already
+        file.close()
 
 
 Tokens = np.ndarray | TokenFile
