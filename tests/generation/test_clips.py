@@ -13,7 +13,7 @@ from tiny import STREAM_MODELS, TINY_MODELS
 
 from seqgen_core import models
 from seqgen_core.audio.codec import AudioCodec
-from seqgen_core.errors import UsageError
+from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.generation import clips, kept, render, stream
 from seqgen_core.generation.engines import choose_engine
 from seqgen_core.generation.rendering import renderer_for
@@ -223,6 +223,13 @@ def test_each_block_is_for_all_clips(model, engine):
     assert [block.tokens.shape for block in blocks] == [(3, 4), (3, 2)]
     assert all(block.bits.shape == block.tokens.shape for block in blocks)
     assert all(block.bits.dtype == np.float64 for block in blocks)
+
+
+def test_outputs_that_are_no_numbers_end_in_words(model, engine):
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(SeqgenError, match="outputs are not finite"):
+        draw(model, count=1)
 
 
 def test_long_clips_are_kept_in_files(model, monkeypatch, tmp_path):

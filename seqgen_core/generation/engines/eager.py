@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from seqgen_core.devices import stepping_threads
+from seqgen_core.errors import SeqgenError
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.condition import Condition
@@ -31,7 +32,10 @@ class EagerEngine:
 
     @torch.inference_mode()
     def draw(self, uniforms: np.ndarray, told: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw tokens by uniforms float64 (B, N, draws): int64 (B, N, *shape), and bits float64 (B, N)."""
+        """Draw tokens by uniforms float64 (B, N, draws): int64 (B, N, *shape), and bits float64 (B, N).
+
+        Raises SeqgenError where outputs are not finite.
+        """
         head, filters = self.model.head, self.filters
         # MPS has no float64; float32 holds a uniform to 2^-24, far finer than any token's share
         narrow = torch.float32 if self._device.type == "mps" else None
@@ -40,6 +44,8 @@ class EagerEngine:
         with stepping_threads(self._device, len(uniforms), self.threads):
             for place in range(uniforms.shape[1]):
                 self._step(told, place)
+                if self._device.type == "cpu" and bool(self._outputs.isnan().any()):
+                    raise SeqgenError("The model's outputs are not finite.", hint="Take an earlier checkpoint.")
                 drawn = head.sample(
                     self._outputs,
                     block[:, place],
