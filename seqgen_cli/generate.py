@@ -58,6 +58,7 @@ def generate(
     device: Annotated[str | None, flag(GenerateSettings, "device")] = None,
     engine: Annotated[str | None, flag(GenerateSettings, "engine")] = None,
     weights: Annotated[str | None, flag(GenerateSettings, "weights")] = None,
+    threads: Annotated[int | None, flag(GenerateSettings, "threads")] = None,
     out: Annotated[Path | None, flag(GenerateSettings, "out", metavar="DIR")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="First compare the engine with the plain forward on this very model.")
@@ -93,6 +94,7 @@ def generate(
         "generate.device": device,
         "generate.engine": engine,
         "generate.weights": weights,
+        "generate.threads": threads,
         "generate.out": out,
     }
     project = shared.project(["generate"], flags, overrides=overrides)
@@ -122,11 +124,21 @@ def generate(
     codec = run.settings.data.codec
     if stream and codec.unit not in ("sample", "character", "word"):
         raise UsageError(f"--stream is for sound and text; the run was trained on {codec}.", hint="Leave it out.")
+    if stream and codec.unit == "sample" and sys.stdout.isatty():
+        raise UsageError(
+            "--stream writes raw sound, and stdout is a terminal.",
+            hint=f"Pipe it: seqgen generate --stream … | {_player(codec.tokens_per_second)}",
+        )
     number = class_number(settings.label, run, needed=not settings.conditional)
     torch_device = choose_device(settings.device)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device)
     chosen = choose_engine(
-        model, settings.engine, filters_of(settings), weights=settings.weights, threads=settings.threads
+        model,
+        settings.engine,
+        filters_of(settings),
+        weights=settings.weights,
+        threads=settings.threads,
+        progress=shared.screen,
     )
     shared.screen.say(f"engine: {chosen}")
     with memory_guard("Lower generate.batch_size."):
@@ -212,14 +224,16 @@ def _verify(
 
     exact = settings.weights == "fp32"
     found = verify(model, engine, primes[0], VERIFY_STEPS if exact else VERIFY_NARROW_STEPS, settings.seed)
-    line = f"{engine.name} against the plain forward over {found.steps} tokens: largest difference"
-    line = f"{line} {found.difference:.2e}"
+    line = f"{engine.name} against the plain forward over {found.steps} tokens: outputs differ by at most"
+    line = f"{line} {found.difference:.1e}"
     if exact and found.difference > VERIFY_TOLERANCE:
         raise SeqgenError(f"{line}, more than {VERIFY_TOLERANCE:g}.", hint="Report this, with the run's settings.toml.")
-    if not exact:
-        cost = found.bits - found.plain_bits
-        line = f"{line}; {found.bits:.4f} bits per token with {settings.weights}, {cost:+.4f} to fp32"
-    shared.screen.say(f"verified: {line}")
+    if exact:
+        shared.screen.say(f"verified: {line} (up to {VERIFY_TOLERANCE:g} counts as equal)")
+        return
+    cost = f"{settings.weights} costs {round(found.bits - found.plain_bits, 4) + 0.0:.4f} bits per token"
+    heard = "real excerpt" if len(primes[0].tokens) > found.steps else "what the model draws"
+    shared.screen.say(f"measured: {line}; {cost} on {heard} ({found.bits:.4f}, with fp32 {found.plain_bits:.4f})")
 
 
 def _stream(
@@ -246,30 +260,43 @@ def _stream(
     last = np.empty(0, np.int64)  # the word before, since words have spaces between them
     taken = []  # seconds
     uniforms = ClipUniforms(settings.seed, [0])
+    if codec.unit == "sample":
+        shared.screen.say(f"raw sound on stdout: {rate:.0f} Hz, 16 bits, signed, little-endian, mono")
     before = time.perf_counter()
-    for block in draw_blocks(engine.make(1), model, primes[:1], length, uniforms, size):
-        taken.append(time.perf_counter() - before)
-        tokens = block.tokens[0]
-        shown = renderer.preview(np.concatenate([last, tokens]), "").value
-        if len(last):
-            shown = shown[len(renderer.preview(last, "").value) :]
-        sys.stdout.buffer.write(_as_bytes(shown))
-        sys.stdout.buffer.flush()
-        last = tokens[-1:] if codec.unit == "word" else last
-        before = time.perf_counter()
-    if rate is not None:
-        shared.screen.say(_latency(taken, size, rate))
+    try:
+        for block in draw_blocks(engine.make(1), model, primes[:1], length, uniforms, size):
+            taken.append(time.perf_counter() - before)
+            tokens = block.tokens[0]
+            shown = renderer.preview(np.concatenate([last, tokens]), "").value
+            if len(last):
+                shown = shown[len(renderer.preview(last, "").value) :]
+            sys.stdout.buffer.write(_as_bytes(shown))
+            sys.stdout.buffer.flush()
+            last = tokens[-1:] if codec.unit == "word" else last
+            before = time.perf_counter()
+    finally:  # Ctrl-C is how most streams end
+        if rate is not None and taken:
+            shared.screen.say(_latency(taken, size, rate))
+
+
+def _player(rate: float | None) -> str:
+    return f"ffplay -nodisp -autoexit -f s16le -ar {rate:.0f} -"
 
 
 def _latency(taken: list[float], size: int, rate: float) -> str:
-    """How long blocks took, the first of which, with the prime and perhaps compiling, is told apart."""
+    """How long blocks took, and whether that keeps up with a player; the first, with the prime, is told apart."""
     import numpy as np
 
-    line = f"first block of {1000 * size / rate:.3g} ms after {1000 * taken[0]:.0f} ms"
+    line = f"blocks of {1000 * size / rate:.3g} ms: the first after {1000 * taken[0]:.0f} ms"
     if len(taken) == 1:
         return line
     middle, late, last = (1000 * float(np.percentile(taken[1:], share)) for share in (50, 99, 100))
-    return f"{line}, the others took p50 {middle:.2f} ms, p99 {late:.2f} ms, at most {last:.2f} ms"
+    speed = size * (len(taken) - 1) / rate / sum(taken[1:])
+    keeps_up = "a player keeps playing" if speed > 1 else "too slow for a player, which will stutter"
+    return (
+        f"{line}, then p50 {middle:.2f} ms, p99 {late:.2f} ms, at most {last:.2f} ms; "
+        f"{speed:.2f} times as fast as it plays: {keeps_up}"
+    )
 
 
 def _as_bytes(shown: Any) -> bytes:
@@ -296,8 +323,6 @@ def _write(
     settings: GenerateSettings,
     folder: Path,
 ) -> None:
-    import time
-
     from seqgen_core.evaluation.likelihood import measures
     from seqgen_core.generation import clips, render
     from seqgen_core.generation.rendering import renderer_for
@@ -308,7 +333,7 @@ def _write(
     head["settings"] = settings.model_dump(mode="json")
     entries: list[dict[str, Any]] = []
     drawn = []
-    started = time.monotonic()
+    seconds = 0.0
     for clip in clips.draw_clips(
         model,
         primes,
@@ -319,12 +344,12 @@ def _write(
         progress=screen,
         rate=codec.tokens_per_second,
     ):
+        seconds += clip.seconds
         entries.append(render.write_clip(clip, renderer, folder))
         if codec.unit != "sample":  # sound is not shown all at once
             drawn.append(render.whole(clip))
         render.write_sheet(folder, head, entries)  # a stop on the way leaves an account of what is there
-    elapsed = time.monotonic() - started
-    speed = settings.count * length / elapsed
+    speed = settings.count * length / max(seconds, 1e-9)
     head["engine"] = str(engine)
     head["tokens_per_second"] = speed
     if codec.tokens_per_second:

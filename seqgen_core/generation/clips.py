@@ -3,7 +3,6 @@
 Axes: P tokens of the prime, N new tokens.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,12 +20,16 @@ from seqgen_core.progress import Progress, Silent
 
 @dataclass(frozen=True)
 class Clip:
-    """A drawn clip: its number, what it continues, new tokens (N, *shape), mean bits per new token."""
+    """A drawn clip: its number, what it continues, new tokens (N, *shape), mean bits per new token.
+
+    seconds: its share of the time that drawing took, without the primes.
+    """
 
     number: int
     prime: Prime
     tokens: Tokens
     bits_per_token: float
+    seconds: float = 0.0
 
 
 def draw_clips(
@@ -50,23 +53,25 @@ def draw_clips(
     """
     progress = progress or Silent()
     primes = conditioned(model, primes, label)
-    engine = engine or choose_engine(model)
+    engine = engine or choose_engine(model, progress=progress)
     progress.begin("drawing", len(primes) * length, "tokens")
-    started, done = time.monotonic(), 0
+    drawing, done = 0.0, 0
     try:
         for first in range(0, len(primes), batch_size):
             group = primes[first : first + batch_size]
             numbers = range(first, first + len(group))
             drawn = [KeptTokens(length, model.tokens.values, model.tokens.shape) for _ in group]
-            bits = np.zeros(len(group))
+            bits, before = np.zeros(len(group)), drawing
             for block in draw_blocks(engine.make(len(group)), model, group, length, ClipUniforms(seed, numbers)):
                 for kept, tokens in zip(drawn, block.tokens, strict=True):
                     kept.append(tokens)
                 bits += block.bits.sum(axis=1)
                 done += block.bits.size
-                progress.update(done, **_speed(done, time.monotonic() - started, rate))
+                drawing += block.seconds
+                progress.update(done, **_speed(done, drawing, rate))
             for row, number in enumerate(numbers):
-                yield Clip(number, group[row], drawn[row].tokens(), bits[row] / length)
+                share = (drawing - before) / len(group)
+                yield Clip(number, group[row], drawn[row].tokens(), bits[row] / length, share)
     finally:
         progress.end()
 

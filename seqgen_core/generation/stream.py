@@ -28,10 +28,14 @@ BLOCK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Block:
-    """Drawn tokens of every clip: tokens int64 (B, N, *shape); bits float64 (B, N), −log2 p of them, unfiltered."""
+    """Drawn tokens of every clip: tokens int64 (B, N, *shape); bits float64 (B, N), −log2 p of them, unfiltered.
+
+    seconds: that drawing took, without the prime.
+    """
 
     tokens: np.ndarray
     bits: np.ndarray
+    seconds: float
 
 
 @torch.inference_mode()
@@ -75,10 +79,11 @@ def draw_blocks(
         drawn = uniforms.draw(count * draws).reshape(len(primes), count, draws)
         started = time.perf_counter()
         tokens, bits = engine.draw(drawn, features_of(model, primes, heard + done - 1, count))
-        if block is None and time.perf_counter() - started < BLOCK_SECONDS / 2:
+        seconds = time.perf_counter() - started
+        if block is None and seconds < BLOCK_SECONDS / 2:
             size = min(2 * size, max(1, UNIFORM_BLOCK // draws))
         done += count
-        yield Block(tokens, bits)
+        yield Block(tokens, bits, seconds)
 
 
 def features_of(model: CausalModel, streams: Sequence[Stream], first: int, steps: int) -> np.ndarray | None:

@@ -2,8 +2,10 @@
 
 import json
 import math
+import time
 import tracemalloc
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.generation import clips, kept, render, stream
 from seqgen_core.generation.engines import choose_engine
+from seqgen_core.generation.engines.cpu import engine as cpu_engine
+from seqgen_core.generation.engines.cpu import interpreter
 from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.generation.sampling import ClipUniforms, Filters
 from seqgen_core.generation.starts import Prime, draw_primes, from_nothing
@@ -23,6 +27,7 @@ from seqgen_core.generation.stream import draw_blocks, prime_state
 from seqgen_core.generation.verify import verify
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.tokens import random_tokens
+from seqgen_core.progress import Silent
 from seqgen_core.settings.codec import AudioCodecSettings, NotesCodecSettings, PixelsCodecSettings
 from seqgen_core.streams import Stream, Upsampled
 
@@ -232,6 +237,33 @@ def test_outputs_that_are_no_numbers_end_in_words(model, engine):
         draw(model, count=1)
 
 
+def test_a_wait_for_the_compiler_is_explained(monkeypatch):
+    loop = interpreter.compiled()
+
+    class Uncompiled:
+        signatures = ()
+
+        def __call__(self, *arguments):
+            time.sleep(0.2)
+            loop(*arguments)
+
+    class Told(Silent):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, line):
+            self.lines.append(line)
+
+    monkeypatch.setattr(cpu_engine, "PATIENCE", 0.01)
+    model = build("wavenet")
+    chosen = choose_engine(model, "cpu", progress=Told())
+    reference = draw(model, count=1)
+    assert Told.lines == []
+    monkeypatch.setattr(interpreter, "compiled", Uncompiled)
+    (clip,) = clips.draw_clips(model, from_nothing(SOUND, 1), length=20, batch_size=8, seed=7, engine=chosen)
+    assert Told.lines == ["compiling the sampling loop: once on a machine, ten seconds to a minute"]
+    assert np.array_equal(clip.tokens, reference[0].tokens)
+
+
 def test_long_clips_are_kept_in_files(model, monkeypatch, tmp_path):
     reference = draw(model, some_primes(2), count=2)
     monkeypatch.setattr(kept, "IN_MEMORY", 10)
@@ -365,8 +397,6 @@ def test_a_clip_from_silence_is_one_file(model, tmp_path):
 
 
 def test_progress_counts_every_token_and_ends(model):
-    from seqgen_core.progress import Silent
-
     told = []
 
     class Told(Silent):

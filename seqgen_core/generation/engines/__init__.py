@@ -1,6 +1,7 @@
 """Engines: ways to step a model and sample from it, from plain calls of the model to compiled programs."""
 
 import copy
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from seqgen_core.models.base import CausalModel
 from seqgen_core.models.steps import step_program
 from seqgen_core.models.steps.program import StepProgram
 from seqgen_core.models.steps.spread import busiest, spread
+from seqgen_core.progress import Progress
 
 __all__ = ["Choice", "Engine", "choose_engine", "problems"]
 
@@ -41,12 +43,19 @@ def problems() -> dict[str, str | None]:
 
 
 def choose_engine(
-    model: CausalModel, wanted: str = "auto", filters: Filters | None = None, *, weights: str = "fp32", threads: int = 0
+    model: CausalModel,
+    wanted: str = "auto",
+    filters: Filters | None = None,
+    *,
+    weights: str = "fp32",
+    threads: int = 0,
+    progress: Progress | None = None,
 ) -> Choice:
     """The engine that is wanted, or for `auto` the fastest that fits the model's device.
 
     On CUDA that is `torch`, whose steps are captured; elsewhere `cpu`. weights: fp32, bf16 or int8. threads: of the cpu
-    engine, no more than there are cores; 0 takes one, or more for large models, but leaves a core free.
+    engine, no more than there are cores; 0 takes one, or more for large models, but leaves a core free. progress hears
+    of a wait while the cpu engine is compiled.
     Raises UsageError where the wanted one does not work here, or not with these weights.
     """
     filters = filters or Filters()
@@ -80,7 +89,8 @@ def choose_engine(
         program = spread(program)
     count = min(threads, _cores()) or fitting_threads(program, weights)
     details = f"{weights}, {count} thread{'s' * (count > 1)}"
-    return Choice("cpu", details, lambda clips: CpuEngine(program, clips, filters, threads=count, weights=weights))
+    make = functools.partial(CpuEngine, program, filters=filters, threads=count, weights=weights, progress=progress)
+    return Choice("cpu", details, make)
 
 
 def folded(model: CausalModel) -> CausalModel:

@@ -19,12 +19,17 @@ from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.heads import BernoulliHead, LogisticMixtureHead
 from seqgen_core.models.steps.program import Start, StepProgram, begin_slot
 from seqgen_core.models.tokens import NOTHING
+from seqgen_core.progress import Progress, Silent
+
+PATIENCE = 1.5
+"""Seconds after which a wait for the compiled loop is explained."""
 
 
 class CpuEngine:
     """Steps and samples B clips of one program at once.
 
-    threads: that share each operation's channels. weights: fp32 (exact), bf16 or int8.
+    threads: that share each operation's channels. weights: fp32 (exact), bf16 or int8. progress: hears of it where the
+    loop has to be compiled, which happens once on a machine.
     A clip's tokens do not depend on the other clips or on the number of threads.
     """
 
@@ -38,7 +43,9 @@ class CpuEngine:
         *,
         threads: int = 1,
         weights: str = "fp32",
+        progress: Progress | None = None,
     ) -> None:
+        self.progress = progress or Silent()
         self.program, self.clips, self.threads = program, clips, threads
         self.layout = lay_out(program, clips, threads, weights)
         self._form = FORMATS[weights]
@@ -80,6 +87,9 @@ class CpuEngine:
             self._codes[:, program.taps - before.shape[1] :] = before
         self._control[:] = 0
         self._control[interpreter.NEWEST_CODE] = program.taps - 1
+        if not interpreter.compiled().signatures:
+            with _told_of(self.progress), _stopped_afterwards(), contextlib.suppress(OSError):  # a full disk: not kept
+                self.draw(np.zeros((self.clips, 0, program.head.draws)))
 
     def _values(self, slot: int) -> np.ndarray:
         """All values of a slot (B, values that fit, channels), to look at and to change."""
@@ -113,7 +123,7 @@ class CpuEngine:
         self._control[interpreter.ARRIVALS] = 0
         layout, run = self.layout, interpreter.compiled()
 
-        def work(thread: int, steps: int) -> None:
+        def work(thread: int) -> None:
             run(
                 layout.operations[thread],
                 layout.sources,
@@ -143,12 +153,9 @@ class CpuEngine:
                 steps,
             )
 
-        if not run.signatures:
-            with _stopped_afterwards(), contextlib.suppress(OSError):  # a full disk: compiled, but not kept
-                work(0, 0)
         try:
-            others = [self._pool.submit(work, thread, steps) for thread in range(1, self.threads)] if self._pool else []
-            work(0, steps)
+            others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if self._pool else []
+            work(0)
             for other in others:
                 other.result()
         except BaseException:  # such as Ctrl-C while the others are started: they would wait for this one for ever
@@ -161,6 +168,19 @@ class CpuEngine:
             )
         shape = self.program.tokens.shape
         return tokens.reshape(clips, steps, *shape), bits, heard
+
+
+@contextlib.contextmanager
+def _told_of(progress: Progress) -> Generator[None]:
+    """Say what is waited for where reading the loop from the cache takes too long to be only that."""
+    line = "compiling the sampling loop: once on a machine, ten seconds to a minute"
+    timer = threading.Timer(PATIENCE, progress.say, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager
