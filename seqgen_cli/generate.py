@@ -1,5 +1,6 @@
 """seqgen generate: new clips from a run, from nothing or continuing what is real."""
 
+import contextlib
 import dataclasses
 import datetime
 import sys
@@ -151,7 +152,12 @@ def generate(
         if stream:
             _stream(shared, run, model, chosen, primes, length, settings)
             return
-        _write(shared, run, step, model, chosen, primes, length, settings, _make_folder(settings, run))
+        folder = _make_folder(settings, run)
+        try:
+            _write(shared, run, step, model, chosen, primes, length, settings, folder)
+        finally:
+            with contextlib.suppress(OSError):  # holds clips
+                folder.rmdir()
 
 
 def _make_folder(settings: GenerateSettings, run: "RunFolder") -> Path:

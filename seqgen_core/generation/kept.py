@@ -65,7 +65,7 @@ class KeptTokens:
     """Where the drawn tokens of one clip gather, `length` in all."""
 
     def __init__(self, length: int, values: int, shape: tuple[int, ...]) -> None:
-        size = length * token_dtype(values).itemsize * int(np.prod(shape, dtype=np.int64))
+        size = length * np.dtype(np.int64).itemsize * int(np.prod(shape, dtype=np.int64))
         self._file = TokenFile(values, shape) if size > IN_MEMORY else None
         self._array = np.empty((0 if self._file is not None else length, *shape), np.int64)
         self._length = 0

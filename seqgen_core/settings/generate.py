@@ -55,7 +55,7 @@ class GenerateSettings(Settings):
     """Weights while drawing: fp32 is exact; bf16 and int8 are faster for large models; --verify tells the cost."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 takes one, or for large models more, but leaves a core free."""
-    block: Duration = Field(0.05, gt=0)
+    block: Duration = Field(0.05, gt=0, le=10)
     """Seconds of sound that --stream writes at a time; texts come token by token."""
     out: Path | None = None
     """Folder for the clips; without it samples/<time> in the run."""

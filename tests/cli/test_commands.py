@@ -189,6 +189,17 @@ def test_engines_and_weights_can_be_chosen(trained_project, program):
     assert "'auto', 'cpu', 'torch' or 'cuda'" in wrong.err
 
 
+def test_a_draw_that_fails_leaves_no_empty_folder(trained_project, program, monkeypatch):
+    from seqgen_core.generation import clips
+
+    def fail(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clips, "draw_clips", fail)
+    assert program("generate", "sequnet", "--length", 30, "--out", "clips").code == 130
+    assert not Path("clips").exists()
+
+
 def test_raw_sound_is_not_poured_into_a_terminal(trained_project, program, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     out = program("generate", "sequnet", "--stream", "--length", 30)

@@ -8,8 +8,9 @@ from tiny import TINY_MODELS
 from seqgen_core import models
 from seqgen_core.generation.engines.cpu.engine import CpuEngine
 from seqgen_core.generation.sampling import Filters
+from seqgen_core.models.heads import CategoricalHead
 from seqgen_core.models.steps import step_program
-from seqgen_core.models.steps.program import Start
+from seqgen_core.models.steps.program import Layer, Slot, Source, Start, StepProgram
 from seqgen_core.models.steps.spread import spread
 from seqgen_core.models.tokens import random_tokens
 from seqgen_core.settings.model import SequnetPlainSettings, SequnetSettings
@@ -65,3 +66,20 @@ def test_the_busiest_token_has_less_to_do_and_all_together_as_much():
 def test_a_program_without_clocks_is_left_alone():
     program = step_program(models.build(TINY_MODELS["wavenet"], SYMBOLS))
     assert spread(program) is program
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    a, b = Slot("a", 2), Slot("b", 3)
+    weight = torch.zeros(3, 2)
+    Layer(b, (Source(a),), weight)
+    for layer, fault in (
+        (Layer(b, (Source(a),), weight.t()), r"b: weight \(2, 3\) for 3 rows and 2 columns"),
+        (Layer(b, (Source(a),), weight, bias=torch.zeros(2)), r"b: bias \(2,\) for 3 rows"),
+        (Layer(b, (Source(a),), weight, plus=a), "b: 2 numbers added to 3 rows"),
+        (Layer(b, (Source(b),), torch.zeros(3, 3)), "b reads its own values"),
+        (Layer(b, (Source(a),), weight, every=2, at=2), "b runs at 2 of every 2"),
+    ):
+        with pytest.raises(ValueError, match=fault):
+            StepProgram(SYMBOLS, CategoricalHead(3), (layer,), b)
+    with pytest.raises(ValueError, match="3 outputs for a head that reads 4"):
+        StepProgram(SYMBOLS, CategoricalHead(4), (Layer(b, (Source(a),), weight),), b)

@@ -305,6 +305,8 @@ def _check_product(operation: Layer | Rows, columns: int) -> None:
 
 def _check_layer(layer: Layer) -> None:
     rows, name = layer.rows, layer.out.name
+    if any(source.slot is layer.out for source in layer.sources):
+        raise ValueError(f"{name} reads its own values: threads would see each other's new ones")
     if layer.table is not None and (layer.table.shape[1] != rows or len(layer.table) % layer.taps):
         raise ValueError(f"{name}: table {tuple(layer.table.shape)} for {rows} rows and {layer.taps} taps")
     if layer.residual is not None and layer.residual.channels != layer.out.channels:

@@ -17,6 +17,8 @@ from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, logi
 from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, gate, sigmoid, tanh
 from seqgen_core.generation.engines.cpu.kernels import arrive, glance, multiply_panel
 from seqgen_core.generation.engines.cpu.sampling import draw
+from seqgen_core.models.heads import mixture
+from seqgen_core.models.steps import program
 from seqgen_core.models.steps.program import LEAK
 
 _OP = {name: int(column) for name, column in layout.Op.__members__.items()}
@@ -517,7 +519,7 @@ def _run(
 def compiled() -> Any:
     """The loop as machine code: compiled at the first call on a machine, and read from a cache on disk later."""
     digest = hashlib.sha256()
-    for module in (arithmetic, kernels, layout, logistics, picking, sampling):
+    for module in (arithmetic, kernels, layout, logistics, mixture, picking, program, sampling):
         digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(Path(__file__).read_bytes())
     return _stamped(digest.hexdigest())

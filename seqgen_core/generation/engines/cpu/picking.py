@@ -19,8 +19,7 @@ _int64, _double = ir.IntType(64), ir.DoubleType()
 _doubles = ir.VectorType(_double, BLOCK)
 
 
-@intrinsic
-def _block_sum(typingctx: Any, weights: Any, first: Any) -> Any:
+def _sum_block(typingctx: Any, weights: Any, first: Any) -> Any:
     """weights[first] + … + weights[first + BLOCK - 1] as float64, of a contiguous row of float32 or float64."""
     signature = types.float64(weights, types.int64)
     width = weights.dtype.bitwidth
@@ -39,6 +38,9 @@ def _block_sum(typingctx: Any, weights: Any, first: Any) -> Any:
         return builder.call(total, [_double(0.0), block], fastmath=("reassoc",))
 
     return signature, generate
+
+
+_block_sum: Any = intrinsic(_sum_block)
 
 
 @numba.njit(**OPTIONS)
