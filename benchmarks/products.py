@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.kernels import CLIP_GROUPS, multiply_panel
+from seqgen_core.generation.engines.cpu.interpreter import multiply
 from seqgen_core.generation.engines.cpu.layout import FORMATS, SLACK, Kind, Op, lay_out
 from seqgen_core.models.steps.program import Rows, StepProgram
 
-EVERY, ROWS, COLUMNS, WEIGHT = int(Op.EVERY), int(Op.ROWS), int(Op.COLUMNS), int(Op.WEIGHT)
-PANEL, VECTORS, STRIDE, TAIL = int(Op.PANEL), int(Op.VECTORS), int(Op.STRIDE), int(Op.TAIL)
+EVERY, ROWS, COLUMNS = int(Op.EVERY), int(Op.ROWS), int(Op.COLUMNS)
 KIND, WIDTH, ROW = int(Op.KIND), int(Op.WIDTH), int(Kind.ROW)
 
 
@@ -64,6 +63,7 @@ class Products:
     def _work(self, thread: int, steps: int) -> None:
         _multiply(
             self._tables[thread],
+            self._layout.panels,
             self._countdowns[thread],
             self._form,
             self.clips,
@@ -75,7 +75,7 @@ class Products:
 
 
 @numba.njit(nogil=True, error_model="numpy")
-def _multiply(operations, countdowns, form, clips, weights, inputs, outputs, steps):
+def _multiply(operations, panels, countdowns, form, clips, weights, inputs, outputs, steps):
     heard, made = inputs.ctypes.data, outputs.ctypes.data
     for _ in range(steps):
         for number in range(operations.shape[0]):
@@ -84,34 +84,7 @@ def _multiply(operations, countdowns, form, clips, weights, inputs, outputs, ste
                 continue
             op = operations[number]
             countdowns[number] = op[EVERY] - 1
-            if op[KIND] == ROW:
-                for _ in range(clips):
-                    _product(op, form, op[WIDTH], weights, heard, made)
-            else:
-                _product(op, form, clips, weights, heard, made)
-
-
-@numba.njit(error_model="numpy")
-def _product(op, form, vectors, weights, heard, made):
-    columns, room = op[COLUMNS], op[ROWS] + SLACK
-    place, first = weights + op[WEIGHT], 0
-    while first < op[ROWS]:
-        done = 0
-        for group in CLIP_GROUPS:
-            while vectors - done >= group:
-                multiply_panel(
-                    form,
-                    op[VECTORS],
-                    group,
-                    place,
-                    heard + 4 * done * columns,
-                    made + 4 * (done * room + first),
-                    columns,
-                    op[STRIDE],
-                    op[TAIL],
-                    columns,
-                    room,
-                )
-                done += group
-        first += op[PANEL]
-        place += op[STRIDE] * columns
+            columns, room = op[COLUMNS], op[ROWS] + SLACK
+            vectors, times = (op[WIDTH], clips) if op[KIND] == ROW else (clips, 1)
+            for _ in range(times):
+                multiply(op, panels, form, vectors, weights, heard, made, columns, room)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from seqgen_core.generation.engines.cpu import arithmetic
-from seqgen_core.generation.engines.cpu.layout import Op, aligned, lay_out, shares
+from seqgen_core.generation.engines.cpu.layout import Op, aligned, lay_out, panel_heights, shares
 from seqgen_core.models.heads import build_head
 from seqgen_core.models.steps.program import Layer, Slot, Source, StepProgram
 from seqgen_core.settings.tokens import CategoricalTokens
@@ -44,6 +44,14 @@ def test_tables_begin_at_a_cache_line() -> None:
     layout = lay_out(program([1, 0]), 1)
     assert [table.ctypes.data % 64 for table in (layout.weights, layout.constants, aligned(7))] == [0, 0, 0]
     assert not aligned(7).any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "heights"),
+    [(1, [8]), (64, [64]), (70, [48, 24]), (80, [48, 32]), (176, [64, 64, 48]), (360, [64, 64, 64, 64, 64, 40])],
+)
+def test_panels_are_of_about_the_same_height(rows: int, heights: list[int]) -> None:
+    assert panel_heights(rows, 64, 16) == heights
 
 
 @pytest.mark.parametrize("channels", [1, 5, 64, 88, 180, 4096])

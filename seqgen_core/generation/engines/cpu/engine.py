@@ -128,6 +128,7 @@ class CpuEngine:
                 layout.operations[thread],
                 layout.sources,
                 layout.slots,
+                layout.panels,
                 self._positions[thread],
                 self._countdowns[thread],
                 self._store,

@@ -23,8 +23,8 @@ from seqgen_core.models.steps.program import LEAK
 
 _OP = {name: int(column) for name, column in layout.Op.__members__.items()}
 KIND, EVERY, STAGE, OUT, FIRST, COUNT = (_OP[name] for name in ("KIND", "EVERY", "STAGE", "OUT", "FIRST", "COUNT"))
-ROWS, COLUMNS, WEIGHT, PANEL = (_OP[name] for name in ("ROWS", "COLUMNS", "WEIGHT", "PANEL"))
-VECTORS, STRIDE, TAIL, SCALE = (_OP[name] for name in ("VECTORS", "STRIDE", "TAIL", "SCALE"))
+ROWS, COLUMNS, WEIGHT, SCALE = (_OP[name] for name in ("ROWS", "COLUMNS", "WEIGHT", "SCALE"))
+FIRST_PANEL, PANELS = (_OP[name] for name in ("FIRST_PANEL", "PANELS"))
 BIAS, TABLE, TAPS, PLUS = (_OP[name] for name in ("BIAS", "TABLE", "TAPS", "PLUS"))
 ACTIVATION, RESIDUAL, THEN = (_OP[name] for name in ("ACTIVATION", "RESIDUAL", "THEN"))
 FIRST_SOURCE, SOURCES = (_OP[name] for name in ("FIRST_SOURCE", "SOURCES"))
@@ -167,36 +167,36 @@ def _later(slots, positions, slot, clip, count):
 
 
 @numba.njit(**OPTIONS)
-def _multiply(op, form, clips, weights, inputs, outputs, input_stride, output_stride):
-    """The product of an operation's weights with the gathered inputs of all clips."""
-    rows, tall, stride = op[ROWS], op[PANEL], op[STRIDE]
+def multiply(op, panels, form, clips, weights, inputs, outputs, input_stride, output_stride):
+    """The product of an operation's weights with the inputs of all clips; strides in numbers."""
     place = weights + op[WEIGHT]
-    first = 0
-    while first < rows:
+    for panel in range(op[FIRST_PANEL], op[FIRST_PANEL] + op[PANELS]):
         clip = 0
         while clip < clips:
             left = clips - clip
             group = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
             multiply_panel(
                 form,
-                op[VECTORS],
+                panels[panel, 1],
                 group,
                 place,
                 inputs + 4 * clip * input_stride,
-                outputs + 4 * (clip * output_stride + first),
+                outputs + 4 * clip * output_stride,
                 op[COLUMNS],
-                stride,
-                op[TAIL],
+                panels[panel, 2],
+                panels[panel, 3],
                 input_stride,
                 output_stride,
             )
             clip += group
-        first += tall
-        place += stride * op[COLUMNS]
+        outputs += 4 * panels[panel, 0]
+        place += panels[panel, 2] * op[COLUMNS]
 
 
 @numba.njit(forceinline=True, **OPTIONS)
-def _layer(op, form, clips, slots, sources, positions, store, constants, weights, scratch, columns, codes, newest_code):
+def _layer(
+    op, panels, form, clips, slots, sources, positions, store, constants, weights, scratch, columns, codes, newest_code
+):
     rows, first, count, wide = op[ROWS], op[FIRST], op[COUNT], op[COLUMNS]
     if count == 0:
         return
@@ -207,11 +207,11 @@ def _layer(op, form, clips, slots, sources, positions, store, constants, weights
         start = _piece(slots, sources, positions, op[FIRST_SOURCE], 0)
         slot = sources[op[FIRST_SOURCE], 0]
         stride = slots[slot, 1] * slots[slot, 2]
-        _multiply(op, form, clips, weights, store.ctypes.data + 4 * start, sums, stride, room)
+        multiply(op, panels, form, clips, weights, store.ctypes.data + 4 * start, sums, stride, room)
     elif wide > 0:
         for clip in range(clips):
             _gather(store, slots, sources, positions, op[FIRST_SOURCE], op[SOURCES], clip, scratch, clip * wide)
-        _multiply(op, form, clips, weights, scratch.ctypes.data, sums, wide, room)
+        multiply(op, panels, form, clips, weights, scratch.ctypes.data, sums, wide, room)
     else:
         _silence(scratch[z : z + clips * room])
     slope = _LEAK if op[ACTIVATION] == LEAKY else _ZERO if op[ACTIVATION] == RELU else _ONE
@@ -283,7 +283,7 @@ def _window(op, slots, positions, store, clip, column, inputs, place):
 
 
 @numba.njit(**OPTIONS)
-def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
+def _row(op, panels, form, clips, slots, positions, store, constants, weights, scratch):
     """A layer over all columns of a row of pixels, which share one reading of the weights."""
     rows, first, count, wide, width = op[ROWS], op[FIRST], op[COUNT], op[COLUMNS], op[WIDTH]
     if count == 0:
@@ -295,7 +295,7 @@ def _row(op, form, clips, slots, positions, store, constants, weights, scratch):
         columns = min(AT_ONCE, width - left)
         for column in range(columns):
             _window(op, slots, positions, store, clip, left + column, scratch, column * wide)
-        _multiply(op, form, columns, weights, base, base + 4 * z, wide, room)
+        multiply(op, panels, form, columns, weights, base, base + 4 * z, wide, room)
         for column in range(columns):
             y = z + column * room
             all_rows, out = scratch[y : y + rows], scratch[y : y + count]
@@ -413,6 +413,7 @@ def _run(
     operations,
     sources,
     slots,
+    panels,
     positions,
     countdowns,
     store,
@@ -459,6 +460,7 @@ def _run(
                 if kind == LAYER:
                     _layer(
                         op,
+                        panels,
                         form,
                         clips,
                         slots,
@@ -482,7 +484,7 @@ def _run(
                     _lstm(op, clips, slots, positions, store)
                     _advance(slots, positions, op[EXTRA_2])
                 elif kind == ROW:
-                    _row(op, form, clips, slots, positions, store, constants, weights, scratch)
+                    _row(op, panels, form, clips, slots, positions, store, constants, weights, scratch)
                     _advance(slots, positions, op[OUT], op[WIDTH] - 1)
                     if op[EXTRA_2] >= 0:
                         _advance(slots, positions, op[EXTRA_2], op[WIDTH])
@@ -531,15 +533,15 @@ _inner = numba.njit(**OPTIONS)(_run)
 def _stamped(stamp: str) -> Any:
     # numba keys its cache on what a closure holds, so a change in any of the files compiles anew.
     def run(
-        operations, sources, slots, positions, countdowns, store, constants, weights, form, columns, scratch,
-        codes, told, uniforms, forced, outputs, heard, tokens, bits, sampler, bends, work, control, thread, threads,
-        steps,
+        operations, sources, slots, panels, positions, countdowns, store, constants, weights, form, columns,
+        scratch, codes, told, uniforms, forced, outputs, heard, tokens, bits, sampler, bends, work, control, thread,
+        threads, steps,
     ):  # fmt: skip
         stamp  # noqa: B018
         _inner(
-            operations, sources, slots, positions, countdowns, store, constants, weights, form, columns, scratch,
-            codes, told, uniforms, forced, outputs, heard, tokens, bits, sampler, bends, work, control, thread, threads,
-            steps,
+            operations, sources, slots, panels, positions, countdowns, store, constants, weights, form, columns,
+            scratch, codes, told, uniforms, forced, outputs, heard, tokens, bits, sampler, bends, work, control, thread,
+            threads, steps,
         )  # fmt: skip
 
     try:

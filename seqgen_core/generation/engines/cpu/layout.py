@@ -58,33 +58,29 @@ class Op(IntEnum):
     COLUMNS = 8
     WEIGHT = 9
     """Place in the bytes of the weights."""
-    PANEL = 10
-    """Rows of a panel."""
-    VECTORS = 11
-    STRIDE = 12
-    """Bytes from one column of a panel to the next."""
-    TAIL = 13
-    SCALE = 14
+    FIRST_PANEL = 10
+    PANELS = 11
+    SCALE = 12
     """Place among the constants of what each row is multiplied with, or NONE."""
-    BIAS = 15
-    TABLE = 16
-    TAPS = 17
-    PLUS = 18
-    ACTIVATION = 19
-    RESIDUAL = 20
-    THEN = 21
-    FIRST_SOURCE = 22
-    SOURCES = 23
-    EXTRA_1 = 24
+    BIAS = 13
+    TABLE = 14
+    TAPS = 15
+    PLUS = 16
+    ACTIVATION = 17
+    RESIDUAL = 18
+    THEN = 19
+    FIRST_SOURCE = 20
+    SOURCES = 21
+    EXTRA_1 = 22
     """Further slots that the operation reads or writes; of a layer the token values of its table."""
-    EXTRA_2 = 25
-    EXTRA_3 = 26
-    WIDTH = 27
+    EXTRA_2 = 23
+    EXTRA_3 = 24
+    WIDTH = 25
     """Columns of a row of pixels."""
-    HEIGHT = 28
-    SIDE = 29
-    STEP = 30
-    SIZE = 31
+    HEIGHT = 26
+    SIDE = 27
+    STEP = 28
+    SIZE = 29
 
 
 class Kind(IntEnum):
@@ -119,7 +115,8 @@ class Layout:
 
     operations int64 (threads, N, Op.SIZE); sources int64 (…, 3): slot, lag of the oldest value, number of values that
     lie side by side; slots int64 (…, 4): place of the first value, channels, values that fit, and how many of them are
-    carried to the front when it is full; kept: values of each slot that are within reach; weights uint8; constants
+    carried to the front when it is full; panels int64 (…, 4): rows, vectors, bytes from one column to the next, rows in
+    each half of the last pair of vectors; kept: values of each slot that are within reach; weights uint8; constants
     float32; values: float32 numbers that all slots take; scratch: float32 numbers that each thread needs to work;
     columns: of the widest layer.
     """
@@ -131,6 +128,7 @@ class Layout:
     operations: np.ndarray
     sources: np.ndarray
     slots: np.ndarray
+    panels: np.ndarray
     kept: list[int]
     weights: np.ndarray
     constants: np.ndarray
@@ -183,6 +181,7 @@ def lay_out(program: StepProgram, clips: int, threads: int = 1, form: str = "fp3
         operations,
         np.array(sources or [(0, 0, 0)], np.int64),
         np.array(slots, np.int64),
+        np.array(tables.panels or [(0, 0, 0, 0)], np.int64),
         list(program.slots.values()),
         tables.packed(),
         tables.gathered(),
@@ -252,6 +251,7 @@ class _Tables:
     def __init__(self, form: str, clips: int) -> None:
         self.form, self.clips = FORMATS[form], clips
         self.pieces: list[np.ndarray] = []
+        self.panels: list[tuple[int, int, int, int]] = []
         self.bytes = 0
         self.constants: list[np.ndarray] = []
         self.numbers = 0
@@ -275,19 +275,18 @@ class _Tables:
             scale = numbers.abs().amax(dim=1).clamp(min=1e-30) / 127
             row[Op.SCALE] = self.constant(scale)
             numbers = numbers / scale[:, None]
-        even = 2 if self.form == kernels.BFLOAT16 else 1
-        panels = math.ceil(rows / tallest)
-        tall = _rounded(math.ceil(rows / panels), even)
-        vectors = math.ceil(tall / kernels.LANES)
-        if self.form == kernels.BFLOAT16:
-            vectors = _rounded(vectors, 2)
-        row[Op.WEIGHT], row[Op.PANEL], row[Op.VECTORS] = self.bytes, tall, vectors
-        row[Op.STRIDE] = tall * kernels.BYTES[self.form]
-        row[Op.TAIL] = (tall - (vectors - 2) * kernels.LANES) // 2
-        padded = torch.zeros(panels * tall, numbers.shape[1])
-        padded[:rows] = numbers
-        for panel in padded.split(tall):
+        row[Op.WEIGHT], row[Op.FIRST_PANEL] = self.bytes, len(self.panels)
+        for tall in panel_heights(rows, tallest, kernels.LANES * (2 if self.form == kernels.BFLOAT16 else 1)):
+            vectors = math.ceil(tall / kernels.LANES)
+            if self.form == kernels.BFLOAT16:
+                vectors = _rounded(vectors, 2)
+            tail = (tall - (vectors - 2) * kernels.LANES) // 2
+            self.panels.append((tall, vectors, tall * kernels.BYTES[self.form], tail))
+            panel = torch.zeros(tall, numbers.shape[1])
+            panel[: len(numbers)] = numbers[:tall]
+            numbers = numbers[tall:]
             self._add(self._formed(panel, vectors))
+        row[Op.PANELS] = len(self.panels) - row[Op.FIRST_PANEL]
 
     def _formed(self, panel: Tensor, vectors: int) -> np.ndarray:
         columns = panel.t().contiguous()  # (columns, tall)
@@ -355,6 +354,14 @@ def _product(
     row[Op.PLUS] = NONE if layer.plus is None else places[layer.plus]
     row[Op.ACTIVATION] = ACTIVATIONS[layer.activation]
     return picked
+
+
+def panel_heights(rows: int, tallest: int, grain: int) -> list[int]:
+    """Rows of each panel of a matrix: about as many in each, whole grains in all but the last, whole eighths there."""
+    grains = math.ceil(rows / grain)
+    panels = math.ceil(grains * grain / tallest)
+    edges = [grain * math.ceil(grains * panel / panels) for panel in range(panels)] + [_rounded(rows, 8)]
+    return [stop - first for first, stop in pairwise(edges)]
 
 
 def aligned(count: int, kind: type = np.float32) -> np.ndarray:
