@@ -41,7 +41,7 @@ class Products:
         inputs, outputs = np.max(vectors * tables[:, COLUMNS]), np.max(vectors * (tables[:, ROWS] + SLACK))
         self._inputs = [rng.standard_normal(inputs).astype(np.float32) for _ in range(threads)]
         self._outputs = [np.zeros(outputs, np.float32) for _ in range(threads)]
-        self._pool = ThreadPoolExecutor(threads)
+        self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._run(1)  # compiles
         self._countdowns = [table[:, Op.AT].copy() for table in self._tables]
 
@@ -56,8 +56,11 @@ class Products:
         return steps * self.clips / passed
 
     def _run(self, steps: int) -> float:
-        started = time.perf_counter()
-        list(self._pool.map(lambda thread: self._work(thread, steps), range(len(self._tables))))
+        threads, started = len(self._tables), time.perf_counter()
+        others = [self._pool.submit(self._work, thread, steps) for thread in range(1, threads)] if self._pool else []
+        self._work(0, steps)
+        for other in others:
+            other.result()
         return time.perf_counter() - started
 
     def _work(self, thread: int, steps: int) -> None:
