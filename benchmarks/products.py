@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.interpreter import multiply
 from seqgen_core.generation.engines.cpu.layout import FORMATS, SLACK, Kind, Op, lay_out
+from seqgen_core.generation.engines.cpu.operations import multiply
 from seqgen_core.models.steps.program import Rows, StepProgram
 
 EVERY, ROWS, COLUMNS = int(Op.EVERY), int(Op.ROWS), int(Op.COLUMNS)

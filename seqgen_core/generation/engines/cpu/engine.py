@@ -71,6 +71,9 @@ class CpuEngine:
     def begin(self, start: Start, outputs: Tensor) -> None:
         """Take over after a prime: its state, and the outputs (B, head.size) that predict the next token."""
         program, layout = self.program, self.layout
+        if not interpreter.compiled().signatures:
+            with _told_of(self.progress), _stopped_afterwards(), contextlib.suppress(OSError):  # a full disk: not kept
+                self.draw(np.zeros((self.clips, 0, program.head.draws)))
         for number, (slot, kept) in enumerate(zip(layout.order, layout.kept, strict=True)):
             self._values(number)[:, :kept] = begin_slot(slot, kept, start, self.clips).numpy()
         self._values(self._outputs)[:, layout.kept[self._outputs] - 1] = outputs.detach().float().cpu().numpy()
@@ -87,9 +90,6 @@ class CpuEngine:
             self._codes[:, program.taps - before.shape[1] :] = before
         self._control[:] = 0
         self._control[interpreter.NEWEST_CODE] = program.taps - 1
-        if not interpreter.compiled().signatures:
-            with _told_of(self.progress), _stopped_afterwards(), contextlib.suppress(OSError):  # a full disk: not kept
-                self.draw(np.zeros((self.clips, 0, program.head.draws)))
 
     def _values(self, slot: int) -> np.ndarray:
         """All values of a slot (B, values that fit, channels), to look at and to change."""
