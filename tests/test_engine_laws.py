@@ -26,7 +26,7 @@ torch.set_num_threads(1)
 STEPPED = [kind for kind in MODEL_KINDS if importlib.util.find_spec(f"{steps.__name__}.{kind}")]
 EACH_STEPPED_KIND = pytest.mark.parametrize("kind", STEPPED)
 few = settings(max_examples=20, deadline=None)
-fewer = settings(max_examples=6, deadline=None)
+fewer = settings(max_examples=5, deadline=None)
 LONG = 300
 """Tokens that engines are fed: several periods of every drawn model, and rings that turn over many times."""
 
@@ -69,12 +69,12 @@ def test_a_clip_depends_neither_on_the_batch_nor_on_the_threads(kind: str, data:
     model = drawn_model(data, kind)
     weights = data.draw(st.sampled_from(["fp32", "bf16", "int8"]), label="weights")
     batch = data.draw(st.sampled_from([3, 9]), label="batch")
-    fed = Fed(model, batch, data.draw(st.integers(1, 40), label="prime"), 60)
+    fed = Fed(model, batch, data.draw(st.integers(1, 40), label="prime"), 40)
     program = steps.step_program(model)
     together = fed.score(CpuEngine(program, batch, Filters(), weights=weights))
     shared = fed.score(CpuEngine(program, batch, Filters(), threads=2, weights=weights))
     np.testing.assert_array_equal(shared, together)
-    for clip in range(batch):
+    for clip in (0, batch - 1):
         alone = fed.clip(clip).score(CpuEngine(program, 1, Filters(), weights=weights))
         np.testing.assert_array_equal(alone[0], together[clip])
 
