@@ -3,7 +3,7 @@
     python benchmarks/generation.py [CONFIGURATION …] [--engine cpu,eager] [--weights fp32,bf16,int8] [--batch 1,8]
                                     [--threads 1] [--reference DIR] [--seconds 3] [--json FILE]
 
-Without names the configurations below are measured; any preset is one too. Weights are random, sampling is included.
+Without names those of configurations.py are measured; any preset is one too. Weights are random, sampling is included.
 Engines: `cpu`, `torch` and `cuda` are those of `seqgen generate` (the last two on a GPU); `eager` calls the model for
 every token; `forward` runs it over the whole receptive field, or half an image, for every token, as without a cache.
 
@@ -19,18 +19,19 @@ import argparse
 import copy
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from arguments import listed, positive
+from configurations import CONFIGURATIONS, choose
 from products import Products, weights_read
 from reference import ReferenceCode
 from sides import Rate, Stepping, forward_rate
 from table import Row, machine, print_heading, print_row
 
-from seqgen_cli.choosing import Chosen, preset_model, sound_model
 from seqgen_core import models
 from seqgen_core.errors import SeqgenError
 from seqgen_core.generation.engines import choose_engine, problems
@@ -39,34 +40,11 @@ from seqgen_core.generation.sampling import Filters
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.steps import step_program
 from seqgen_core.models.steps.program import StepProgram
-from seqgen_core.settings.codec import AudioCodecSettings
-from seqgen_core.settings.model import ModelSettings, SamplernnSettings, SequnetSettings, WaveNetSettings
-from seqgen_core.settings.project import load_project
 
-RATE = 16000
-"""Samples per second of the sound."""
 TURNS = 5
 """Turns of each side, which share its time."""
 BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 ENGINES = ("cpu", "eager", "forward", "torch", "cuda")
-
-CONFIGURATIONS: dict[str, ModelSettings | None] = {
-    "sequnet-raw-audio": None,
-    "sequnet-64x8": SequnetSettings(features=64, levels=8, depth=1, kernel_size=5),
-    "sequnet-realtime": None,
-    "wavenet-sequnet-baseline": None,
-    "wavenet-3x10": WaveNetSettings(stacks=3, layers=10, residual_channels=64, dilation_channels=64, skip_channels=256),
-    "samplernn-16-4": SamplernnSettings(frame_sizes=(16, 4), layers=2, channels=1024, embedding=256),
-    # PyTorch ports multiply their frame sizes (16, 4) up: tiers of 16 and of 64 samples.
-    "samplernn-64-16": SamplernnSettings(frame_sizes=(64, 16), layers=2, channels=1024, embedding=256),
-    "samplernn-3tier": None,
-    "tcn-char-penn": None,
-    "tcn-jsb": None,
-    "sequnet-char-penn": None,
-    "sequnet-jsb": None,
-    "pixelcnn-mnist": None,
-}
-"""What is measured without names: 8-bit mu-law sound by these settings, or, where there are none, the preset."""
 
 Side = tuple[str, str]
 """An engine and its weights."""
@@ -88,7 +66,7 @@ class Configuration:
     def __init__(self, name: str, reference: ReferenceCode | None, notes: list[str]) -> None:
         self.name, self.notes = name, notes
         torch.manual_seed(0)
-        self.chosen = _chosen(name)
+        self.chosen = choose(name)
         self.model: CausalModel = models.build(self.chosen.settings, self.chosen.tokens).eval().fold()
         self.program: StepProgram | None = None
         try:
@@ -167,44 +145,15 @@ class Configuration:
         return Stepping(choice.make(batch), placed, batch).rate
 
 
-def _chosen(name: str) -> Chosen:
-    settings = CONFIGURATIONS.get(name)
-    if settings is not None:
-        return sound_model(settings, AudioCodecSettings(rate=RATE))
-    settings = load_project(base={}, preset=name).model
-    return preset_model(name, settings.model_copy(update={"classes": 0}), RATE)
-
-
-def _listed(kind: Callable[[str], object], allowed: Sequence[str] = ()) -> Callable[[str], list]:
-    def parse(text: str) -> list:
-        parts = [part.strip() for part in text.split(",")]
-        wrong = [part for part in parts if allowed and part not in allowed]
-        if wrong:
-            raise argparse.ArgumentTypeError(f"{wrong[0]!r}; choose from {', '.join(allowed)}")
-        return [kind(part) for part in parts]
-
-    return parse
-
-
-def _positive(kind: type) -> Callable[[str], object]:
-    def parse(text: str) -> object:
-        number = kind(text)
-        if number <= 0:
-            raise argparse.ArgumentTypeError(f"{text}; wanted more than 0")
-        return number
-
-    return parse
-
-
 def main(words: Sequence[str] | None = None) -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description="Samples per second of every engine, beside the floor.")
     parser.add_argument("names", nargs="*", metavar="CONFIGURATION", help=f"{', '.join(CONFIGURATIONS)}, or a preset")
-    parser.add_argument("--engine", type=_listed(str, ENGINES), default=["cpu", "eager"], help=", ".join(ENGINES))
-    parser.add_argument("--weights", type=_listed(str, tuple(BYTES)), default=["fp32"], help="fp32, bf16, int8")
-    parser.add_argument("--batch", type=_listed(_positive(int)), default=[1, 8], help="clips side by side")
-    parser.add_argument("--threads", type=_listed(_positive(int)), default=[1], help="CPU threads")
-    parser.add_argument("--seconds", type=_positive(float), default=3.0, help="time for each side, all turns together")
+    parser.add_argument("--engine", type=listed(str, ENGINES), default=["cpu", "eager"], help=", ".join(ENGINES))
+    parser.add_argument("--weights", type=listed(str, tuple(BYTES)), default=["fp32"], help="fp32, bf16, int8")
+    parser.add_argument("--batch", type=listed(positive(int)), default=[1, 8], help="clips side by side")
+    parser.add_argument("--threads", type=listed(positive(int)), default=[1], help="CPU threads")
+    parser.add_argument("--seconds", type=positive(float), default=3.0, help="time for each side, all turns together")
     parser.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of github.com/f90/Seq-U-Net")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     arguments = parser.parse_args(words)

@@ -1,8 +1,8 @@
-"""The figures of a benchmark of generation, and how they are shown."""
+"""The figures of a benchmark of generation, how they are shown, and on which machine they were measured."""
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +45,28 @@ class Row:
         self.compared_ratio = self.samples_per_second / rate
 
 
+class Table:
+    """A table whose lines are printed as they come. headings: as wide as their columns; left: those set to the left."""
+
+    def __init__(self, headings: Sequence[str], left: Collection[int]) -> None:
+        self._headings, self._left = headings, left
+
+    def print_heading(self) -> None:
+        """The first two lines."""
+        self.print_row(self._headings)
+        rules = ["-" * len(heading) for heading in self._headings]
+        self.print_row([rule if place in self._left else rule[1:] + ":" for place, rule in enumerate(rules)])
+
+    def print_row(self, cells: Sequence[str]) -> None:
+        """One line."""
+        widths = [len(heading) for heading in self._headings]
+        laid = [
+            cell.ljust(width) if place in self._left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        print("| " + " | ".join(laid) + " |", flush=True)
+
+
 _HEADINGS = (
     "configuration", "engine   ", "weights", "batch", "threads", "samples/s", "× real time", "floor/s", "of floor",
     "floor GB/s", "compared with", "its samples/s", "ratio", "M multiply-adds", "MB/sample",
@@ -65,13 +87,16 @@ def machine() -> dict[str, str]:
     return {"processor": processor, "cores": str(os.cpu_count()), "python": platform.python_version(), **versions}
 
 
-def print_heading(told: dict[str, str], widest: int) -> None:
-    """The machine, and the table's first lines."""
+def print_machine(told: dict[str, str]) -> None:
+    """What the figures were measured on, above the tables."""
     print(", ".join(f"{name} {value}" for name, value in told.items()))
     print()
-    _print_cells(_HEADINGS, widest)
-    marks = ["-" * width if place in _LEFT else "-" * (width - 1) + ":" for place, width in enumerate(_widths(widest))]
-    _print_cells(marks, widest)
+
+
+def print_heading(told: dict[str, str], widest: int) -> None:
+    """The machine, and the table's first lines."""
+    print_machine(told)
+    _table(widest).print_heading()
 
 
 def print_row(row: Row, widest: int) -> None:
@@ -81,7 +106,7 @@ def print_row(row: Row, widest: int) -> None:
         return "–" if value is None else format(value, form)
 
     speed = None if row.floor_bytes_per_second is None else row.floor_bytes_per_second / 1e9
-    _print_cells(
+    _table(widest).print_row(
         [
             row.configuration,
             row.engine,
@@ -98,18 +123,9 @@ def print_row(row: Row, widest: int) -> None:
             text(row.compared_ratio, ".1f"),
             text(row.multiply_adds_per_sample / 1e6, ".3f"),
             text(row.bytes_per_sample / 1e6, ".3f"),
-        ],
-        widest,
+        ]
     )
 
 
-def _widths(widest: int) -> list[int]:
-    return [max(widest, len(_HEADINGS[0])), *(len(heading) for heading in _HEADINGS[1:])]
-
-
-def _print_cells(cells: Sequence[str], widest: int) -> None:
-    laid = [
-        cell.ljust(width) if place in _LEFT else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(cells, _widths(widest), strict=True))
-    ]
-    print("| " + " | ".join(laid) + " |", flush=True)
+def _table(widest: int) -> Table:
+    return Table((_HEADINGS[0].ljust(widest), *_HEADINGS[1:]), _LEFT)
