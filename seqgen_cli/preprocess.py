@@ -47,6 +47,7 @@ def preprocess(
     task_length: Annotated[int | None, flag(PreprocessSettings, "task_length")] = None,
     task_count: Annotated[int | None, flag(PreprocessSettings, "task_count")] = None,
     jobs: Annotated[int | None, flag(PreprocessSettings, "jobs")] = None,
+    cluster: Annotated[str | None, flag(PreprocessSettings, "cluster", metavar="ADDRESS")] = None,
 ) -> None:
     """Turn sound, text, music in notes or images into tokens, split by recording. Interrupted work goes on."""
     ordinary, overrides = split_arguments(arguments)
@@ -73,6 +74,7 @@ def preprocess(
         "preprocess.task_length": task_length,
         "preprocess.task_count": task_count,
         "preprocess.jobs": jobs,
+        "preprocess.cluster": cluster,
     }
     settings = shared.project(["preprocess"], flags, overrides=overrides).preprocess
 

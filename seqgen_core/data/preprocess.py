@@ -208,5 +208,5 @@ def _standing(out: Path) -> Manifest | None:
 
 
 def _fingerprint(settings: PreprocessSettings, found: Found) -> str:
-    relevant = settings.model_dump_json(exclude={"inputs", "out", "jobs"})
+    relevant = settings.model_dump_json(exclude={"inputs", "out", "jobs", "cluster"})
     return stable_key(relevant, [(file.identity, file.origin, file.given, file.label) for file in found.files])

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
+from collections.abc import Generator
 
 from seqgen_core.audio.features import MelSpectra
 from seqgen_core.data import splits
@@ -15,7 +16,7 @@ from seqgen_core.data.discover import Found, RawFile
 from seqgen_core.data.prepare import Prepared, Task, finished, prepare_file
 from seqgen_core.data.prepared_sound import PreparedSound
 from seqgen_core.data.store import Manifest, Rejected, Split, stable_key
-from seqgen_core.data.workers import Crashed, run_all
+from seqgen_core.data.workers import Crashed, Done, run_all
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.errors import SeqgenError
 from seqgen_core.progress import Progress
@@ -90,7 +91,7 @@ def _run(
     try:
         done = len(files) - len(missing)
         progress.update(done)
-        finishing = run_all(prepare_file, [tasks[number] for number in missing], jobs)
+        finishing = _results(settings, [tasks[number] for number in missing], jobs, progress)
         with contextlib.closing(finishing):
             for one in finishing:
                 result = one.result
@@ -105,6 +106,17 @@ def _run(
     finally:
         progress.end()
     return [(result, task) for result, task in zip(results, tasks, strict=True) if result is not None]
+
+
+def _results(
+    settings: PreprocessSettings, tasks: list[Task], jobs: int, progress: Progress
+) -> Generator[Done[Prepared]]:
+    if settings.cluster is None:
+        return run_all(prepare_file, tasks, jobs)
+    from seqgen_core.data.cluster import Cluster, run_on_cluster
+
+    cluster = Cluster(settings.cluster, settings.out.absolute() / WORK, [task.path for task in tasks])
+    return run_on_cluster(prepare_file, tasks, cluster, progress)
 
 
 def _store(

@@ -12,14 +12,25 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing.synchronize import Event
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_stop: Event | None = None
+
+class Flag(Protocol):
+    """An event of any kind, of processes or of threads."""
+
+    def is_set(self) -> bool:
+        """Whether it has come."""
+        ...
+
+
+STOP: ContextVar[Flag | None] = ContextVar("STOP", default=None)
+"""Set once the work that this thread does is in vain."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,8 @@ class Done(Generic[R]):
 
 def stop_wanted() -> bool:
     """For tasks to ask now and then: whether the run was interrupted, so that the rest of the work is in vain."""
-    return _stop is not None and _stop.is_set()
+    stop = STOP.get()
+    return stop is not None and stop.is_set()
 
 
 def run_all(function: Callable[[T], R], tasks: Sequence[T], jobs: int) -> Generator[Done[R]]:
@@ -97,8 +109,7 @@ def _until_broken(
 
 def _begin(stop: Event) -> None:
     """In a new worker: leave Ctrl-C to the parent, and end when the parent does, however that ends."""
-    global _stop
-    _stop = stop
+    STOP.set(stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

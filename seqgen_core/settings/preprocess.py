@@ -1,12 +1,15 @@
 """Settings of `seqgen preprocess`: from raw files to tokens on disk."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqgen_core.settings.base import Settings
 from seqgen_core.settings.codec import SOUND_NAMES, AudioCodecSettings, CodecName
+
+_ADDRESS = re.compile(r"^(tcp|tls|ucx|ws|wss)://[^\s/]+:\d{1,5}/?$")  # the protocols that Dask speaks
 
 
 class PreprocessSettings(Settings):
@@ -62,6 +65,15 @@ class PreprocessSettings(Settings):
     """Sequences of a synthetic task, all splits together."""
     jobs: int = Field(0, ge=0, le=1024)
     """Processes at work; 0 takes one per core, 1 works without further processes."""
+    cluster: str | None = None
+    """Dask scheduler whose workers prepare sound in place of processes of this machine, such as tcp://host:8786."""
+
+    @field_validator("cluster")
+    @classmethod
+    def _address(cls, cluster: str | None) -> str | None:
+        if cluster is not None and not _ADDRESS.match(cluster):
+            raise ValueError("a scheduler's address is written tcp://host:port, or tls://host:port")
+        return cluster
 
     @model_validator(mode="after")
     def _leaves_training_data(self) -> "PreprocessSettings":

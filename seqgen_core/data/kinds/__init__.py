@@ -43,7 +43,7 @@ _KINDS: dict[str, tuple[IsWanted, str]] = {
 _ONLY_FOR: dict[str, tuple[str, ...]] = {
     "sound": (
         *("rate", "trim_silence", "longest_silence", "minimum_seconds", "chunk_seconds", "normalise"),
-        *("features", "mel_bands", "mel_hop", "mel_window"),
+        *("features", "mel_bands", "mel_hop", "mel_window", "cluster"),
     ),
     "notes": ("frames_per_second",),
     "images": ("image_size", "grey"),
