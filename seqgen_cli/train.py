@@ -1,6 +1,7 @@
 """seqgen train: a new run, or going on with one."""
 
 import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from seqgen_core.settings.train import TrainSettings
 if TYPE_CHECKING:
     from seqgen_core.data.store import PreparedData
     from seqgen_core.runs import RunFolder
+    from seqgen_core.training.distributed import Group, Place
     from seqgen_core.training.loop import TrainReport
 
 
@@ -44,6 +46,7 @@ def train(
     patience: Annotated[int | None, flag(TrainSettings, "patience")] = None,
     stats: Annotated[bool | None, flag(TrainSettings, "stats", "--stats/--no-stats")] = None,
     device: Annotated[str | None, flag(TrainSettings, "device")] = None,
+    devices: Annotated[int | None, flag(TrainSettings, "devices")] = None,
     precision: Annotated[str | None, flag(TrainSettings, "precision")] = None,
     seed: Annotated[int | None, flag(TrainSettings, "seed")] = None,
 ) -> None:
@@ -65,6 +68,7 @@ def train(
         "train.patience": patience,
         "train.stats": stats,
         "train.device": device,
+        "train.devices": devices,
         "train.precision": precision,
         "train.seed": seed,
     }
@@ -75,39 +79,113 @@ def train(
     cleared = [*without_other_limits(given), *overrides]
     project = shared.project(["train", "model"], flags, overrides=cleared, preset=preset)
 
+    from seqgen_core.runs import RunFolder
+    from seqgen_core.training.distributed import check_devices, joined, launch, place_in_environment
+
+    def choose() -> tuple[Path, bool]:
+        """The folder of the run, and whether it is a new one."""
+        named = Path(ordinary[0]) if ordinary else None
+        return _choose_run(shared, named, project, flags, overrides, resume=resume, preset=preset)
+
+    place = place_in_environment()
+    if place is not None:  # one of several processes that torchrun started
+        if place.rank:
+            shared.screen.verbosity = -1
+        with joined(place, project.train.device) as group:
+            path, begun = group.from_main(choose)
+            _train_run(shared, path, begun, group)
+        return
+    path, begun = choose()
+    settings = RunFolder.open(path).settings.train
+    try:
+        check_devices(settings.devices, settings.device)
+        if settings.devices == 1:
+            _train_run(shared, path, begun)
+        else:
+            look = (shared.screen.verbosity, shared.screen.json_output)
+            launch(settings.devices, _train_with_others, path, *look)
+    except BaseException:
+        if begun:
+            RunFolder.open(path).remove_unless_begun()
+        raise
+
+
+def _choose_run(
+    shared: Shared,
+    named: Path | None,
+    project: Project,
+    flags: Mapping[str, object],
+    overrides: Sequence[str],
+    *,
+    resume: bool,
+    preset: str | None,
+) -> tuple[Path, bool]:
+    """The folder of the run that a command makes or goes on with, its settings and data in order; whether it is new."""
     from seqgen_cli.finding import find_run_data
     from seqgen_cli.resuming import apply_changes, changed_training, check_data, run_to_resume
     from seqgen_core.data.store import PreparedData
-    from seqgen_core.generation.preview import preview_drawer
-    from seqgen_core.training import loop
 
-    named = Path(ordinary[0]) if ordinary else None
     run = run_to_resume(named, resume, project)
-    begun = run is None
     if run is None:
-        prepared = PreparedData.open(project.train.data)
-        run = create_run(named, project, prepared)
-    else:
-        if preset is not None:
-            raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
-        training = changed_training(run, [*shared.overrides, *overrides], flags)
-        named_anew = training.data != run.settings.train.data or run.settings.data.path is None  # imported: none yet
-        prepared = PreparedData.open(training.data) if named_anew else find_run_data(run)
-        check_data(run, prepared)
-        apply_changes(run, training, prepared)
-        shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")
+        run = create_run(named, project, PreparedData.open(project.train.data))
+        shared.screen.say(_opening_line(run))
+        return run.path, True
+    if preset is not None:
+        raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
+    training = changed_training(run, [*shared.overrides, *overrides], flags)
+    named_anew = training.data != run.settings.train.data or run.settings.data.path is None  # imported: none yet
+    prepared = PreparedData.open(training.data) if named_anew else find_run_data(run)
+    check_data(run, prepared)
+    apply_changes(run, training, prepared)
+    shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")
     shared.screen.say(_opening_line(run))
+    return run.path, False
+
+
+def _train_run(shared: Shared, path: Path, begun: bool, group: "Group | None" = None) -> None:
+    """Train a run whose settings are in order, here or as one of several processes, and show how it ended."""
+    from seqgen_cli.finding import find_run_data
+    from seqgen_core.generation.preview import preview_drawer
+    from seqgen_core.runs import RunFolder
+    from seqgen_core.training import loop
+    from seqgen_core.training.distributed import ALONE
+
+    group = group or ALONE
+    run = RunFolder.open(path)
+    prepared = find_run_data(run)
     heard = (prepared.items("valid") or prepared.items("train"))[:1]
     draw = preview_drawer(run, prepared.stream(heard[0])) if heard else None
     try:
-        report = loop.train(run, prepared, shared.screen, draw)
+        report = loop.train(run, prepared, shared.screen, draw, group=group)
     except BaseException:
-        if begun:
+        if begun and group.main:
             run.remove_unless_begun()
         raise
-    show_report(shared, run, prepared, report)
+    if group.main:
+        show_report(shared, run, prepared, report)
     if report.status == "interrupted":
         raise typer.Exit(INTERRUPTED)
+
+
+def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: bool) -> None:
+    """`_train_run` in one of several processes that this program started itself; ends with its exit code."""
+    from seqgen_cli.errors import explain
+    from seqgen_cli.screen import Screen
+    from seqgen_core.runs import RunFolder
+    from seqgen_core.training.distributed import joined
+
+    screen = Screen(verbosity if place.rank == 0 else -1, json_output)
+    try:
+        with joined(place, RunFolder.open(path).settings.train.device) as group:
+            _train_run(Shared(screen), path, begun=False, group=group)
+    except typer.Exit as end:
+        raise SystemExit(end.exit_code) from None
+    except Exception as error:
+        explained = explain(error)
+        screen.error(explained)
+        raise SystemExit(explained.exit_code) from None
+    finally:
+        screen.end()
 
 
 def create_run(named: Path | None, project: Project, data: "PreparedData") -> "RunFolder":

@@ -12,8 +12,13 @@ SMALL_BATCH = 16
 """Streams up to which one CPU thread steps them best."""
 
 
-def choose_device(wanted: str) -> torch.device:
-    """`auto` takes CUDA, else MPS, else the CPU. Raises UsageError where the named device is not there."""
+def choose_device(wanted: str, number: int | None = None) -> torch.device:
+    """`auto` takes CUDA, else MPS, else the CPU; number: which GPU, for one of several processes.
+
+    Raises UsageError where the named device is not there.
+    """
+    if number is not None and wanted in ("auto", "cuda") and torch.cuda.is_available():
+        wanted = f"cuda:{number}"
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: law 3 asks for 1e-4, and TF32 has ten bits
     if wanted == "auto":
         if torch.cuda.is_available():
@@ -28,13 +33,13 @@ def choose_device(wanted: str) -> torch.device:
     return device
 
 
-def use_threads(wanted: int) -> None:
-    """CPU threads of this process: as wanted, else one for each core but one.
+def use_threads(wanted: int, processes: int = 1) -> None:
+    """CPU threads of this process, one of several on this machine: as wanted, else its share of all cores but one.
 
     Threads wait for each other many times in a step; where another program keeps a core busy, sharing it makes a step
     several times slower (measured on two cores: 2 to 5 steps a second with two threads, 10 to 15 with one).
     """
-    torch.set_num_threads(wanted or max(1, (os.cpu_count() or 1) - 1))
+    torch.set_num_threads(wanted or max(1, ((os.cpu_count() or 1) - 1) // processes))
 
 
 @contextlib.contextmanager

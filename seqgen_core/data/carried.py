@@ -7,11 +7,12 @@ begins and where its lane does, in the middle of a recording perhaps.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from seqgen_core.data.store import Item, PreparedData
-from seqgen_core.data.windows import Batch, Window, fill_batch, usable_items
+from seqgen_core.data.windows import ALL_ROWS, Batch, Window, fill_batch, usable_items
 
 
 class CarriedWindows:
@@ -27,8 +28,11 @@ class CarriedWindows:
         self.steps_per_epoch = math.ceil(sum(self._counts) / batch_size)
         self._order: tuple[int, np.ndarray, np.ndarray] | None = None
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0 over all epochs."""
+    def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
+        """Some rows of the batch of a step, counted from 0 over all epochs; all batches have equally many.
+
+        Where there are no such rows, one comes of which nothing counts.
+        """
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.items))
@@ -48,5 +52,5 @@ class CarriedWindows:
             start = within * self.window
             fresh[lane] = within == 0 or place == 0
             windows.append(Window(item, start, 0, min(self.window, self.items[item].length - 1 - start)))
-        filled = fill_batch(self.data, self.items, windows, self.window)
-        return Batch(filled.inputs, filled.targets, filled.mask, filled.labels, filled.features, fresh)
+        filled = fill_batch(self.data, self.items, windows, self.window, rows)
+        return replace(filled, fresh=fresh[rows] if len(fresh[rows]) else np.ones(1, bool))

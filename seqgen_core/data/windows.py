@@ -27,6 +27,7 @@ class Batch:
     ended or tokens are given. labels: int64 (B,) class labels, or None where the data have none. features: float32
     (B, L, F), features[:, t] telling of the token after inputs[:, t], or None. fresh: bool (B,), True where a row
     begins anew, False where it goes on from the same row of the batch before; None where every batch stands alone.
+    total: tokens that count in the whole batch, of which these can be some rows; None: these are all.
     """
 
     inputs: np.ndarray
@@ -35,11 +36,15 @@ class Batch:
     labels: np.ndarray | None
     features: np.ndarray | None = None
     fresh: np.ndarray | None = None
+    total: int | None = None
 
     @property
     def scored(self) -> int:
-        """Tokens that count in the loss."""
+        """Tokens of these rows that count in the loss."""
         return int(self.mask.sum())
+
+
+ALL_ROWS = slice(None)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,11 @@ class WindowSource(Protocol):
 
     steps_per_epoch: int
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0 over all epochs."""
+    def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
+        """Some rows of the batch of a step, counted from 0 over all epochs.
+
+        Where there are no such rows, one comes of which nothing counts.
+        """
         ...
 
 
@@ -79,13 +87,16 @@ class Windows:
         self.steps_per_epoch = math.ceil(heads / batch_size) + math.ceil(bodies / batch_size)
         self._order: tuple[int, list[list[Window]]] = (-1, [])
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0 over all epochs."""
+    def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
+        """Some rows of the batch of a step, counted from 0 over all epochs; the last batch of an epoch can have fewer.
+
+        Where there are no such rows, one comes of which nothing counts.
+        """
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, self._shuffled(epoch))
         windows = self._order[1][place]
-        return fill_batch(self.data, self.items, windows, max(window.length for window in windows))
+        return fill_batch(self.data, self.items, windows, max(window.length for window in windows), rows)
 
     def _head_length(self, item: Item) -> int:
         return min(item.length - 1, self.context + self.window)
@@ -131,18 +142,30 @@ def usable_items(data: PreparedData, items: Sequence[Item]) -> list[Item]:
     return usable
 
 
-def fill_batch(data: PreparedData, items: Sequence[Item], windows: Sequence[Window | None], scored: int) -> Batch:
-    """Lay windows of one context side by side, padded to `scored`; None is a row of which nothing counts."""
+def fill_batch(
+    data: PreparedData,
+    items: Sequence[Item],
+    windows: Sequence[Window | None],
+    scored: int,
+    wanted: slice = ALL_ROWS,
+) -> Batch:
+    """Lay windows of one context side by side, padded to `scored`; None is a row of which nothing counts.
+
+    wanted: the rows to lay; where there are none of them, one comes of which nothing counts.
+    """
     spec = data.manifest.tokens
     context = next(w.context for w in windows if w is not None)
-    rows, total = len(windows), context + scored
-    inputs = np.zeros((rows, total, *spec.shape), np.int64)
+    total = sum(w.length - _given(w, items) for w in windows if w is not None)
+    labelled = all(items[w.item].label is not None for w in windows if w is not None)
+    laid = windows[wanted] or [None]
+    rows, length = len(laid), context + scored
+    inputs = np.zeros((rows, length, *spec.shape), np.int64)
     targets = np.zeros((rows, scored, *spec.shape), np.int64)
     mask = np.zeros((rows, scored), bool)
     labels = np.zeros(rows, np.int64)
     mel = data.manifest.features
-    features = None if mel is None else np.zeros((rows, total, mel.bands), np.float32)
-    for row, w in enumerate(windows):
+    features = None if mel is None else np.zeros((rows, length, mel.bands), np.float32)
+    for row, w in enumerate(laid):
         if w is None:
             continue
         item = items[w.item]
@@ -150,11 +173,15 @@ def fill_batch(data: PreparedData, items: Sequence[Item], windows: Sequence[Wind
         piece = data.tokens(item)[w.start : stop + 1].astype(np.int64)
         inputs[row, : context + w.length] = piece[:-1]
         targets[row, : w.length] = piece[context + 1 :]
-        mask[row, max(0, item.given - 1 - w.start - context) : w.length] = True
+        mask[row, _given(w, items) : w.length] = True
         labels[row] = item.label or 0
         if features is not None:
             told = data.stream(item).features
             if told is not None:
                 features[row, : context + w.length] = told[np.arange(w.start + 1, stop + 1)]
-    labelled = all(items[w.item].label is not None for w in windows if w is not None)
-    return Batch(inputs, targets, mask, labels if labelled else None, features)
+    return Batch(inputs, targets, mask, labels if labelled else None, features, total=total)
+
+
+def _given(window: Window, items: Sequence[Item]) -> int:
+    """Scored inputs of a window that do not count, because what they predict is given."""
+    return min(window.length, max(0, items[window.item].given - 1 - window.start - window.context))

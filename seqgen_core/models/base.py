@@ -119,6 +119,10 @@ class CausalModel(nn.Module, ABC):
             raise ShapeError(f"presence {tuple(presence.shape)} beside tokens {tuple(tokens.shape)}; wanted its (B, T)")
         return self._run(tokens, None, condition, tokens.shape[1], presence)[0]
 
+    def shardable(self) -> list[nn.Module]:
+        """Parts that are called one after another and alone need their weights: where a model can be cut in memory."""
+        return []
+
     @property
     def kind(self) -> str:
         """Sort of model, as the settings name it: the name of the file of its class."""

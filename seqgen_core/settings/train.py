@@ -27,7 +27,9 @@ class TrainSettings(Settings):
     max_time: Duration | None = Field(None, gt=0)
     """Stop after this much time in all, validations included but for the last: seconds, or 90s, 10m, 1h30m."""
     batch_size: int = Field(8, ge=1)
-    """Windows per step."""
+    """Windows per step, on all devices together."""
+    accumulate: int = Field(1, ge=1)
+    """Parts in which each device computes its share of a batch, one after another: less memory, the same gradient."""
     window: int = Field(8192, ge=1)
     """Tokens scored in each window; models of images take whole images."""
     context: int | None = Field(None, ge=0)
@@ -78,8 +80,14 @@ class TrainSettings(Settings):
     """Also log norms and histograms of weights and gradients at each validation."""
     device: str = Field("auto", pattern=DEVICE_PATTERN)
     """auto, cpu, cuda, cuda:N or mps."""
+    devices: int = Field(1, ge=1)
+    """Devices of this machine to train on together, a process for each; torchrun says it for several machines."""
+    shard: bool = False
+    """Cut weights, gradients and the optimiser's tensors over the devices (FSDP2), for models too large for one."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Arithmetic of the forward pass: fp32, or bf16 with weights kept in fp32."""
+    compile: bool = False
+    """Compile the training step by torch.compile, which takes a minute; for GPUs."""
     threads: int = Field(0, ge=0)
     """CPU threads; 0 takes one for each core but one, since a core that is busy otherwise holds all of them up."""
     seed: int = Field(0, ge=0)

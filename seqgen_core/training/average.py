@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from seqgen_core.models.base import CausalModel
+from seqgen_core.training.parallel import laid_as
 
 
 class MovingAverage:
@@ -34,7 +35,7 @@ class MovingAverage:
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take the averages of a checkpoint."""
         for name, value in weights.items():
-            self.weights[name].copy_(value)
+            self.weights[name].copy_(laid_as(self.weights[name], value))
 
     @contextlib.contextmanager
     def applied_to(self, model: CausalModel) -> Generator[None]:

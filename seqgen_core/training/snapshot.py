@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from seqgen_core.models.base import CausalModel
+from seqgen_core.training.parallel import laid_as
 
 
 def optimizer_tensors(model: CausalModel, optimizer: torch.optim.Optimizer, device: torch.device) -> dict[str, Tensor]:
@@ -25,8 +26,12 @@ def restore_optimizer(
         state = {
             key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in tensors
         }
-        if state:  # Adam counts its steps on the CPU
-            optimizer.state[parameter] = {key: v if key == "step" else v.to(device) for key, v in state.items()}
+        if state:
+            optimizer.state[parameter] = {
+                key: value if key == "step" else laid_as(parameter, value) for key, value in state.items()
+            }
+            if any(group.get("fused") for group in optimizer.param_groups):  # counts its steps where it works
+                optimizer.state[parameter]["step"] = state["step"].to(device)
     if "rng.cpu" in tensors:
         torch.set_rng_state(tensors["rng.cpu"])
     if "rng.cuda" in tensors and device.type == "cuda":

@@ -17,11 +17,13 @@ class StopSignals:
 
     Inside `at_once`, a block that can be left anywhere without loss, the first signal also raises StopAsked.
 
+    patient: a second one changes nothing, as for one of several processes, which may hear each from several sides.
     Outside the main thread, where Python allows no handlers, nothing is ever requested.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
         self.requested = ""
+        self._patient = patient
         self._raising = False
         self._before: dict[int, Any] = {}
 
@@ -38,8 +40,10 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        if self.requested:
+            if number == signal.SIGINT and not self._patient:
+                raise KeyboardInterrupt
+            return
         self.requested = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
         if self._raising:
             raise StopAsked

@@ -1,6 +1,5 @@
 """The training loop: it learns, it validates, it ends where it should, and it fails without harm."""
 
-import errno
 import json
 import math
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from tiny import STREAM_MODELS, make_data, make_run
 
-from seqgen_core import runs
+from seqgen_core import checkpoint
 from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.errors import SeqgenError, UsageError
@@ -18,7 +17,7 @@ from seqgen_core.progress import Silent
 from seqgen_core.runs import RunFolder
 from seqgen_core.settings.codec import NotesCodecSettings
 from seqgen_core.training import loop
-from seqgen_core.training.feeding import training_windows
+from seqgen_core.training.feeding import training_windows, within_budget
 
 
 class Told(Silent):
@@ -101,7 +100,7 @@ def test_patience_stops_early_and_best_stays(tmp_path, tiny_data):
     assert report.status == "finished"
     assert "stopped early" in report.reason
     assert report.step == report.best_step + 3
-    assert run.steps() == [report.best_step, report.step]
+    assert run.steps() == [report.best_step, report.step - 1, report.step]
     assert run.choose("best") == report.best_step
     assert run.choose("last") == report.step
     by_step = {line["step"]: line["bits"] for line in lines(run, "valid")}
@@ -159,14 +158,14 @@ def test_bf16_trains_with_weights_in_fp32(tmp_path, tiny_data):
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, tiny_data, monkeypatch):
     run = make_run(tmp_path / "run", tiny_data, steps=20)
-    bits, calls = loop.batch_bits, []
+    forward, calls = loop.Objective.forward, []
 
     def planted(*arguments):
         calls.append(1)
-        mean, carried = bits(*arguments)
-        return mean * (math.nan if len(calls) == 7 else 1.0), carried
+        bits, carried = forward(*arguments)
+        return bits * (math.nan if len(calls) == 7 else 1.0), carried
 
-    monkeypatch.setattr(loop, "batch_bits", planted)
+    monkeypatch.setattr(loop.Objective, "forward", planted)
     with pytest.raises(SeqgenError, match="no number any more at step 7") as caught:
         loop.train(run, tiny_data)
     assert "learning_rate" in caught.value.hint
@@ -175,23 +174,24 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     assert "step 7" in run.status["reason"]
     assert run.steps() == [4]
     assert all(torch.isfinite(value).all() for value in run.load("last").model.values())
-    monkeypatch.setattr(loop, "batch_bits", bits)
+    monkeypatch.setattr(loop.Objective, "forward", forward)
     assert loop.train(RunFolder.open(run.path), tiny_data).step == 20
 
 
 def test_weights_that_are_no_numbers_never_become_a_checkpoint(tmp_path, tiny_data, monkeypatch):
     run = make_run(tmp_path / "run", tiny_data, steps=20)
-    step = loop.gradient_step
+    step = loop.descend
 
-    def planted(model, optimizer, bits, clip):
-        figures = step(model, optimizer, bits, clip)
+    def planted(parameters, optimizer, clip):
+        weights = list(parameters)
+        norm = step(weights, optimizer, clip)
         if len(told.updates) == 7:  # the eighth step, just before a validation
             with torch.no_grad():
-                next(model.parameters()).view(-1)[0] = math.inf
-        return figures
+                weights[0].view(-1)[0] = math.inf
+        return norm
 
     told = Told()
-    monkeypatch.setattr(loop, "gradient_step", planted)
+    monkeypatch.setattr(loop, "descend", planted)
     with pytest.raises(SeqgenError, match="no numbers any more after step 8"):
         loop.train(run, tiny_data, told)
     assert run.steps() == [4]
@@ -205,7 +205,7 @@ def test_too_little_memory_says_what_to_lower(tmp_path, tiny_data, monkeypatch):
             "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
         )
 
-    monkeypatch.setattr(loop, "batch_bits", allocate)
+    monkeypatch.setattr(loop.Objective, "forward", allocate)
     with pytest.raises(SeqgenError, match="memory is used up") as caught:
         loop.train(make_run(tmp_path / "run", tiny_data), tiny_data)
     assert "train.batch_size" in caught.value.hint
@@ -213,23 +213,23 @@ def test_too_little_memory_says_what_to_lower(tmp_path, tiny_data, monkeypatch):
 
 def test_a_full_disk_keeps_the_checkpoints_that_were_there(tmp_path, tiny_data, monkeypatch):
     run = make_run(tmp_path / "run", tiny_data, steps=8)
-    save, calls = runs.save_file, []
+    save, calls = checkpoint.save_file, []
 
     def full(tensors, path):
         calls.append(path)
         if len(calls) == 5:  # the second file of the second checkpoint
             path.write_bytes(b"half")
-            raise runs.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+            raise checkpoint.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
         save(tensors, path)
 
-    monkeypatch.setattr(runs, "save_file", full)
-    with pytest.raises(OSError, match="step-8") as caught:
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(SeqgenError, match="step-8: no space is left on the disk; the checkpoint of step 4") as caught:
         loop.train(run, tiny_data)
-    assert caught.value.errno == errno.ENOSPC
+    assert f"--resume {run.path}" in caught.value.hint
     assert run.steps() == [4]
     assert not list(run.path.rglob(".tmp-*"))
     assert run.status["status"] == "failed"
-    monkeypatch.setattr(runs, "save_file", save)
+    monkeypatch.setattr(checkpoint, "save_file", save)
     assert loop.train(RunFolder.open(run.path), tiny_data).step == 8
 
 
@@ -274,7 +274,7 @@ def test_metrics_have_the_figures(tmp_path, tiny_data):
 
 def test_validation_keeps_to_its_budget_with_whole_recordings(tmp_path):
     def picked(data, budget):
-        streams = loop._within_budget(data, budget)
+        streams = within_budget(data, budget)
         for stream in streams:
             (item,) = (item for item in data.items("valid") if item.origin == stream.origin)
             assert np.array_equal(stream.tokens, data.tokens(item)[: len(stream.tokens)])
@@ -292,8 +292,8 @@ def test_validation_keeps_to_its_budget_with_whole_recordings(tmp_path):
 
 def test_validation_scores_something_of_what_is_mostly_given(tmp_path):
     data = make_data(tmp_path / "task", lengths={"train": (30, 30), "valid": (30, 30, 30)}, given=25)
-    assert [len(stream.tokens) for stream in loop._within_budget(data, 1)] == [26]
-    assert [len(stream.tokens) for stream in loop._within_budget(data, 50)] == [30]  # nothing of a second counted
+    assert [len(stream.tokens) for stream in within_budget(data, 1)] == [26]
+    assert [len(stream.tokens) for stream in within_budget(data, 50)] == [30]  # nothing of a second counted
     run = make_run(tmp_path / "run", data, steps=4, validate_tokens=1)
     assert math.isfinite(loop.train(run, data).valid_bits)
     assert [line["tokens"] for line in lines(run, "valid")] == [1]

@@ -12,7 +12,7 @@ from seqgen_core import models
 from seqgen_core.data.windows import Batch
 from seqgen_core.models.condition import NO_CONDITION
 from seqgen_core.settings.tokens import BinaryTokens, CategoricalTokens
-from seqgen_core.training.objective import batch_bits, batch_condition, gradient_step
+from seqgen_core.training.objective import Objective, descend, gradient, place
 
 CPU = torch.device("cpu")
 
@@ -21,6 +21,12 @@ CPU = torch.device("cpu")
 def model():
     torch.manual_seed(0)
     return models.build(TINY_MODELS["wavenet"], CategoricalTokens(values=8))
+
+
+def batch_bits(model, given, device, precision, carried=None):
+    """Mean bits of the tokens that count, and the state to carry on."""
+    bits, state = Objective(model, precision)(place(model, given, device), carried)
+    return bits / given.scored, state
 
 
 def batch(rows=2, inputs=20, scored=12, dead=5):
@@ -56,19 +62,19 @@ def test_step_is_that_of_the_clipped_gradient_in_nats(model):
     gradients = torch.autograd.grad(bits * math.log(2), list(model.parameters()), retain_graph=True)
     length = math.sqrt(sum(float(g.square().sum()) for g in gradients))
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    value, norm = gradient_step(model, optimizer, bits, length / 2)
-    assert value == bits.item()
+    gradient(bits, total=1)
+    norm = descend(model.parameters(), optimizer, length / 2)
     assert norm == pytest.approx(length, rel=1e-5)
-    for old, new, gradient in zip(before, model.parameters(), gradients, strict=True):
-        assert torch.allclose(new, old - gradient / 2, atol=1e-5)
+    for old, new, slope in zip(before, model.parameters(), gradients, strict=True):
+        assert torch.allclose(new, old - slope / 2, atol=1e-5)
 
 
 @pytest.mark.parametrize("fault", [math.nan, math.inf])
 def test_no_weight_moves_on_what_is_no_number(model, fault):
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimizer = torch.optim.AdamW(model.parameters())
-    value, _ = gradient_step(model, optimizer, batch_bits(model, batch(), CPU, "fp32")[0] * fault, 1.0)
-    assert not math.isfinite(value)
+    gradient(batch_bits(model, batch(), CPU, "fp32")[0] * fault, total=1)
+    assert not math.isfinite(descend(model.parameters(), optimizer, 1.0))
     assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
     assert not optimizer.state
 
@@ -139,7 +145,7 @@ def test_what_the_batch_tells_reaches_the_model(what):
 def test_a_model_that_asks_for_nothing_is_told_nothing(model):
     plain = batch()
     more = replace(plain, labels=np.array([1, 2]), features=np.ones((2, 20, 4), np.float32))
-    assert batch_condition(model, more, CPU) == NO_CONDITION
+    assert place(model, more, CPU).condition == NO_CONDITION
     assert batch_bits(model, more, CPU, "fp32")[0].item() == batch_bits(model, plain, CPU, "fp32")[0].item()
 
 
