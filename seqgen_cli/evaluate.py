@@ -52,7 +52,9 @@ def evaluate(
     named = ordinary.pop(0) if ordinary and not Path(ordinary[0]).is_file() else None
     run = find_run(named, project)
     use_threads(settings.threads)
-    model, step = run.model(settings.checkpoint, ema=settings.ema, device=choose_device(settings.device))
+    model, step = run.model(
+        settings.checkpoint, ema=settings.ema, device=choose_device(settings.device), progress=shared.screen
+    )
     if label is not None and not ordinary:
         raise UsageError(
             f"--label {label} is of files; the recordings of a split have their own labels.",

@@ -132,7 +132,7 @@ def generate(
         )
     number = class_number(settings.label, run, needed=not settings.conditional)
     torch_device = choose_device(settings.device)
-    model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device)
+    model, step = run.model(settings.checkpoint, ema=settings.ema, device=torch_device, progress=shared.screen)
     chosen = choose_engine(
         model,
         settings.engine,

@@ -1,6 +1,7 @@
 """Writing to disk so that a crash or a kill leaves either the old content or the new, never half."""
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -10,6 +11,11 @@ from typing import BinaryIO
 
 TEMPORARY = ".tmp-"
 """What the names of unfinished files and folders begin with."""
+
+
+def is_full(error: OSError) -> bool:
+    """Whether writing failed for want of room: the disk is full, or a person's share of it."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def fsync_directory(path: Path) -> None:
@@ -66,6 +72,14 @@ def remove_unfinished(folder: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a folder, if there is one, so that a kill leaves it whole or, under its own name, not at all."""
+    if path.exists():
+        retired = temporary_sibling(path)
+        path.rename(retired)
+        shutil.rmtree(retired, ignore_errors=True)
 
 
 @contextlib.contextmanager

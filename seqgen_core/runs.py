@@ -3,55 +3,34 @@
 settings.toml   everything resolved
 status.json     running, interrupted, finished or failed, with step and reason
 metrics.jsonl   one line per logged step or validation
-checkpoints/step-N/{model,ema,optimizer}.safetensors, account.json
-checkpoints/index.json   which step is the last, which the best
+checkpoints/step-N/    see checkpoints.py; the newest is the last, and says which is the best
 samples/        what was drawn from it
 """
 
 import contextlib
+import functools
 import json
-import os
-import re
-import shutil
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from seqgen_core import models
+from seqgen_core.checkpoint import Checkpoint as Checkpoint
+from seqgen_core.checkpoint import read_weights
+from seqgen_core.checkpoints import Checkpoints
 from seqgen_core.errors import SeqgenError, UsageError
-from seqgen_core.files import TEMPORARY, atomic_directory, remove_unfinished, write_text_atomically
+from seqgen_core.files import TEMPORARY, remove_unfinished, write_text_atomically
 from seqgen_core.models.base import CausalModel
+from seqgen_core.progress import Progress
 from seqgen_core.settings.run import RunSettings
 from seqgen_core.settings.toml import read_toml, to_toml
 
-PARTS = ("model", "ema", "optimizer")
-"""Files of tensors in a checkpoint; those that are empty are left out."""
 
-
-@dataclass
-class Checkpoint:
-    """Everything training needs to go on from a step.
-
-    model, ema: weights by name (ema is empty where none is kept).
-    optimizer: tensors of the optimiser, by name.
-    account: step, elapsed seconds, tokens seen, best validation and the like, all plain JSON.
-    """
-
-    model: dict[str, Tensor]
-    ema: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
-    account: dict[str, Any]
-
-
-class RunFolder:
+class RunFolder(Checkpoints):
     """One run on disk. `create` makes it, `open` finds it; nothing is read before it is asked for."""
 
     def __init__(self, path: Path, settings: RunSettings) -> None:
@@ -107,6 +86,7 @@ class RunFolder:
         try:
             for folder in (self.path, self.path / "checkpoints"):
                 remove_unfinished(folder)
+            self._settle()
             yield
         finally:
             lock.release()
@@ -127,17 +107,39 @@ class RunFolder:
     def status(self) -> dict[str, Any]:
         """The state last written: status, step, reason. A run that was killed still says running."""
         file = self.path / "status.json"
-        return json.loads(file.read_text()) if file.exists() else {"status": "new", "step": 0, "reason": ""}
+        if not file.exists():
+            return {"status": "new", "step": 0, "reason": ""}
+        try:
+            state = json.loads(file.read_text(encoding="utf-8"))
+            return {**state, **{name: state[name] for name in ("status", "step", "reason")}}
+        except (ValueError, KeyError, TypeError):
+            return {"status": "unknown", "step": max(self.steps(), default=0), "reason": f"{file} is damaged"}
 
     def set_status(self, status: str, step: int, reason: str = "") -> None:
-        """Write the state: running, interrupted, finished, failed or imported."""
+        """Write the state: running, interrupted, finished, failed or imported. Raises SeqgenError on a full disk.
+
+        Not where it tells of a failure, which matters more.
+        """
         state = {"status": status, "step": step, "reason": reason, "time": time.time()}
-        write_text_atomically(self.path / "status.json", json.dumps(state))
+        file = self.path / "status.json"
+        try:
+            with self.told_when_full(file):
+                write_text_atomically(file, json.dumps(state))
+        except (OSError, SeqgenError):
+            if status != "failed":
+                raise
 
     def log(self, line: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        """Append one line to metrics.jsonl, or nothing where it does not fit: SeqgenError on a full disk, OSError."""
+        file = self.path / "metrics.jsonl"
+        with self.told_when_full(file), file.open("ab", buffering=0) as stream:
+            end, text = stream.tell(), json.dumps(line).encode() + b"\n"
+            try:
+                while text:
+                    text = text[stream.write(text) :]
+            except OSError:
+                stream.truncate(end)
+                raise
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl; a half-written last line, as a kill leaves it, is left out."""
@@ -151,111 +153,34 @@ class RunFolder:
     def forget_metrics_after(self, step: int) -> None:
         """Drop what was logged after a step, before that step's successor is trained again."""
         kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
-        write_text_atomically(self.path / "metrics.jsonl", "".join(kept))
-
-    # checkpoints
-
-    def steps(self) -> list[int]:
-        """Steps of the checkpoints that are there, in order."""
-        names = [file.parent.name.removeprefix("step-") for file in self.path.glob("checkpoints/step-*/account.json")]
-        return sorted(int(name) for name in names if name.isdecimal())
-
-    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
-        """Write a checkpoint as the last one (and the best), then drop older ones but `keep`, best and last.
-
-        Raises OSError where it cannot be written; those that were there stay.
-        """
-        step = checkpoint.account["step"]
-        folder = self.path / "checkpoints" / f"step-{step}"
-        parts = [name for name in PARTS if getattr(checkpoint, name)]
-        with atomic_directory(folder) as temporary, _honest_os_errors(folder):
-            for name in parts:
-                tensors = {key: value.detach().cpu().contiguous() for key, value in getattr(checkpoint, name).items()}
-                save_file(tensors, temporary / f"{name}.safetensors")
-            (temporary / "account.json").write_text(json.dumps({**checkpoint.account, "parts": parts}, indent=2))
-        index = self._index()
-        index["last"] = step
-        if best or index.get("best") not in self.steps():
-            index["best"] = step
-        write_text_atomically(self.path / "checkpoints" / "index.json", json.dumps(index))
-        wanted = {index["last"], index["best"], *self.steps()[-(keep + 1) :]}
-        for old in set(self.steps()) - wanted:
-            shutil.rmtree(self.path / "checkpoints" / f"step-{old}", ignore_errors=True)
-        return folder
-
-    def choose(self, which: str) -> int:
-        """The step of the `best`, the `last` or a numbered checkpoint. Raises UsageError where there is none."""
-        there = self.steps()
-        if not there:
-            raise UsageError(
-                f"{self.path} holds no checkpoint yet.", hint=f"`seqgen train --resume {self.path}` goes on."
-            )
-        if which in ("best", "last"):
-            step = self._index().get(which)
-            return step if step in there else there[-1]
-        if int(which) not in there:
-            raise UsageError(f"{self.path} holds no checkpoint of step {which}.", f"Steps there: {_listed(there)}.")
-        return int(which)
-
-    def load(self, which: str = "last") -> Checkpoint:
-        """A whole checkpoint, on the CPU. Raises SeqgenError when a file of it is damaged."""
-        folder = self.path / "checkpoints" / f"step-{self.choose(which)}"
-        try:
-            account = json.loads((folder / "account.json").read_text())
-            written = account["parts"]
-            parts = {name: load_file(folder / f"{name}.safetensors") if name in written else {} for name in PARTS}
-        except (SafetensorError, ValueError, KeyError, TypeError, FileNotFoundError) as error:
-            others = [step for step in self.steps() if folder.name != f"step-{step}"]
-            raise SeqgenError(
-                f"{folder} is damaged: {error}.",
-                hint=f"Remove that folder to go on from another; the other steps there: {_listed(others)}.",
-            ) from error
-        return Checkpoint(**parts, account=account)
-
-    def account(self, which: str = "last") -> dict[str, Any]:
-        """Just the readable account of a checkpoint."""
-        return json.loads((self.path / "checkpoints" / f"step-{self.choose(which)}" / "account.json").read_text())
+        file = self.path / "metrics.jsonl"
+        with self.told_when_full(file):
+            write_text_atomically(file, "".join(kept))
 
     def model(
-        self, which: str = "best", *, ema: bool = True, device: torch.device | str = "cpu"
+        self,
+        which: str = "best",
+        *,
+        ema: bool = True,
+        device: torch.device | str = "cpu",
+        progress: Progress | None = None,
     ) -> tuple[CausalModel, int]:
-        """The trained model in evaluation mode, weight normalisation folded, and the step it is of."""
-        step = self.choose(which)
-        folder = self.path / "checkpoints" / f"step-{step}"
-        averaged = folder / "ema.safetensors"
-        file = averaged if ema and averaged.exists() else folder / "model.safetensors"
+        """The trained model in evaluation mode, weight normalisation folded, and the step it is of, as `load` chooses.
+
+        Raises SeqgenError where its weights are damaged or those of another model.
+        """
+        weights, step = self._whole(which, functools.partial(read_weights, ema=ema), progress)
         model = models.build(self.settings.model, self.settings.tokens)
         try:
-            model.load_state_dict(load_file(file))
-        except (SafetensorError, RuntimeError, FileNotFoundError) as error:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
             raise SeqgenError(
-                f"{file} does not hold the weights of this model: {error}.",
-                hint=f"Name another step by --checkpoint (there: {_listed(self.steps())}), or try --no-ema.",
+                f"{self._folder(step)} does not hold the weights of this model: {error}.",
+                hint="Name another step by --checkpoint, or try --no-ema.",
             ) from error
         return model.to(device).eval().fold(), step
-
-    def _index(self) -> dict[str, int]:
-        file = self.path / "checkpoints" / "index.json"
-        return json.loads(file.read_text()) if file.exists() else {}
 
 
 def _foreign(entry: Path) -> bool:
     """Whether something in a folder is not what a creation of a run that was killed leaves there."""
     return entry.name != "checkpoints" and not entry.name.startswith(TEMPORARY)
-
-
-@contextlib.contextmanager
-def _honest_os_errors(folder: Path) -> Generator[None]:
-    """safetensors reports a full disk as an error of its own, with the number in words."""
-    try:
-        yield
-    except SafetensorError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None:
-            raise
-        code = int(number[1])
-        raise OSError(code, os.strerror(code), str(folder)) from error
-
-
-def _listed(steps: list[int]) -> str:
-    return ", ".join(map(str, steps)) or "none"

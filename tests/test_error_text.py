@@ -65,8 +65,14 @@ def damaged_weights():
     Path("runs/sequnet/checkpoints/step-8/ema.safetensors").write_bytes(b"\xff" * 64)
 
 
-def damaged_checkpoint():
-    Path("runs/sequnet/checkpoints/step-8/optimizer.safetensors").write_bytes(b"\xff" * 64)
+def other_weights():
+    settings = Path("runs/sequnet/settings.toml")
+    settings.write_text(re.sub(r"(?m)^features = .*$", "features = 7", settings.read_text()))
+
+
+def damaged_checkpoints():
+    for file in Path("runs/sequnet/checkpoints").glob("*/optimizer.safetensors"):
+        file.write_bytes(b"\xff" * 64)
     write("runs/sequnet/status.json", '{"status": "running", "step": 8, "reason": ""}')
 
 
@@ -153,7 +159,7 @@ TABLE = [
     (nothing, "generate runs/nix", 2, "There is no run at runs/nix (no settings.toml in it)", "seqgen train"),
     (nothing, "train runs/nix --resume", 2, "There is no run at runs/nix", "seqgen train"),
     (nothing, "train data/prepared", 2, "data/prepared is no run and not an empty folder", "new folder"),
-    (nothing, "generate sequnet --checkpoint 5", 2, "holds no checkpoint of step 5", "Steps there: 8."),
+    (nothing, "generate sequnet --checkpoint 5", 2, "holds no checkpoint of step 5", "Steps there: 4, 8."),
     (
         no_checkpoint,
         "generate sequnet",
@@ -161,8 +167,16 @@ TABLE = [
         "runs/sequnet holds no checkpoint yet",
         "seqgen train --resume runs/sequnet",
     ),
-    (damaged_weights, "generate sequnet", 1, "ema.safetensors does not hold the weights of this model", "--checkpoint"),
-    (damaged_checkpoint, "train sequnet", 1, "step-8 is damaged", "Remove that folder"),
+    (damaged_weights, "generate sequnet --checkpoint 8", 1, "step-8 is damaged: ema.safetensors does not", "there: 4."),
+    (
+        damaged_checkpoints,
+        "train sequnet",
+        1,
+        "No checkpoint of runs/sequnet is whole; runs/sequnet/checkpoints/step-8 is damaged: optimizer.safetensors",
+        "from a copy, or train a new run",
+    ),
+    (damaged_checkpoints, "train sequnet --resume --steps 9", 1, "No checkpoint of runs/sequnet is whole", "new run"),
+    (other_weights, "generate sequnet", 1, "step-8 does not hold the weights of this model", "--checkpoint"),
     (damaged_settings, "generate sequnet", 1, "runs/sequnet/settings.toml is damaged", "another run"),
     # going on
     (nothing, "train sequnet", 2, "runs/sequnet holds a run that is finished", "--resume runs/sequnet --steps N"),

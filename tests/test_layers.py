@@ -24,15 +24,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{leaf: FOUNDATION for leaf in LEAVES},
     "codecs": FOUNDATION | LEAVES,
     "data": FOUNDATION | LEAVES | {"codecs"},
-    "models": FOUNDATION,
-    "runs": FOUNDATION | {"models", "devices"},
+    "kernels": set(),
+    "models": FOUNDATION | {"kernels"},
+    "checkpoint": FOUNDATION,
+    "checkpoints": FOUNDATION | {"checkpoint"},
+    "runs": FOUNDATION | {"models", "devices", "checkpoint", "checkpoints"},
     "training": FOUNDATION | {"models", "data", "runs", "devices"},
-    "generation": FOUNDATION | LEAVES | {"codecs", "models", "runs", "devices"},
+    "tuning": FOUNDATION | {"models", "data", "runs", "training"},
+    "generation": FOUNDATION | LEAVES | {"codecs", "kernels", "models", "runs", "devices"},
     "evaluation": FOUNDATION | LEAVES | {"codecs", "models", "data", "runs", "devices"},
     "reporting": FOUNDATION | LEAVES | {"evaluation", "runs"},
 }
 HEAVY = {"torch", "torchaudio", "numpy", "soundfile", "soxr", "yt_dlp", "av", "scipy", "matplotlib", "tensorboard"}
-HEAVY |= {"PIL", "numba", "llvmlite"}
+HEAVY |= {"PIL", "numba", "llvmlite", "optuna", "distributed", "dask"}
 
 
 def imports(source: str, module: str, *, top_only: bool = False) -> Iterator[str]:

@@ -1,5 +1,6 @@
-"""Run folders: checkpoints are whole or not there, the right ones are kept, damage is named."""
+"""Run folders: checkpoints are whole or not there, the right ones are kept, damage is named and got round."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,8 +9,11 @@ import pytest
 import torch
 from tiny import make_run
 
-from seqgen_core import models, runs
+from seqgen_core import checkpoint as one
+from seqgen_core import checkpoints, models
 from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.files import remove_directory
+from seqgen_core.progress import Silent
 from seqgen_core.runs import Checkpoint, RunFolder
 
 
@@ -48,9 +52,16 @@ def test_settings_come_back(run):
 
 @pytest.mark.parametrize(
     ("keep", "best", "kept"),
-    [(0, (2,), [2, 5]), (0, (5,), [5]), (0, (), [1, 5]), (2, (2,), [2, 3, 4, 5]), (9, (3,), [1, 2, 3, 4, 5])],
+    [
+        (0, (2,), [2, 4, 5]),
+        (0, (5,), [4, 5]),
+        (1, (5,), [4, 5]),
+        (1, (), [1, 4, 5]),
+        (2, (2,), [2, 3, 4, 5]),
+        (9, (3,), [1, 2, 3, 4, 5]),
+    ],
 )
-def test_best_last_and_so_many_older_are_kept(run, keep, best, kept):
+def test_best_last_and_so_many_older_are_kept_but_one_at_least(run, keep, best, kept):
     save(run, 1, 2, 3, 4, 5, best=best, keep=keep)
     assert run.steps() == kept
     assert run.choose("last") == 5
@@ -74,30 +85,79 @@ def test_a_failed_save_leaves_what_was_there(run, monkeypatch):
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "save_file", fail)
+    monkeypatch.setattr(one, "save_file", fail)
     with pytest.raises(KeyboardInterrupt):
         save(run, 2)
     assert run.steps() == [1]
-    assert sorted(os.listdir(run.path / "checkpoints")) == ["index.json", "step-1"]
+    assert sorted(os.listdir(run.path / "checkpoints")) == ["step-1"]
     run.load("last")
 
 
-def test_killed_between_folder_and_index(run, monkeypatch):
-    """The folder is there, the index is of before: the run goes on from the step that the index names."""
+def killed_at(monkeypatch, place, call):
+    """The call-th use of a function of the checkpoints' module never returns."""
+    calls, function = [], getattr(checkpoints, place)
+
+    def killed(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    monkeypatch.setattr(checkpoints, place, killed)
+
+
+def test_a_checkpoint_counts_once_its_folder_is_there_and_says_itself_which_is_best(run, monkeypatch):
     save(run, 1, best=(1,))
-    before = (run.path / "checkpoints" / "index.json").read_text()
-    save(run, 2, best=(2,), keep=1)
-    (run.path / "checkpoints" / "index.json").write_text(before)
-    assert run.choose("last") == run.choose("best") == 1
-    save(run, 2, best=(2,))
-    assert run.choose("last") == run.choose("best") == 2
-    assert run.steps() == [2]
+    save(run, 2)
+    killed_at(monkeypatch, "remove_directory", 1)  # right after the new one is in place
+    with pytest.raises(KeyboardInterrupt):
+        save(run, 3, best=(3,))
+    assert run.steps() == [1, 2, 3]
+    assert run.choose("last") == run.choose("best") == 3
+    monkeypatch.undo()
+    save(run, 4)
+    assert run.steps() == [3, 4]
+    assert run.choose("best") == 3
 
 
-def test_without_an_index_the_newest_counts(run):
-    save(run, 1, 2, keep=1)
-    (run.path / "checkpoints" / "index.json").unlink()
-    assert run.choose("last") == run.choose("best") == 2
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_checkpoint_rewritten_at_its_step_is_never_missing(run, monkeypatch, call):
+    """Killed at each of the moments at which the new one takes the place of the old one."""
+    save(run, 1, 2)
+    if call == 1:
+        killed_at(monkeypatch, "remove_directory", 1)
+    else:
+
+        def killed(folder):
+            remove_directory(folder)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(checkpoints, "remove_directory", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.save(checkpoint(run, 2, 7.0), best=True, keep=0)
+    monkeypatch.undo()
+    assert run.steps() == [1, 2]
+    assert run.choose("best") == 2
+    assert all((value == 7).all() for value in run.load("last").model.values())
+    with run.locked():  # as the next training does
+        assert sorted(os.listdir(run.path / "checkpoints")) == ["step-1", "step-2"]
+    assert all((value == 7).all() for value in run.load("last").model.values())
+    save(run, 2)
+    assert sorted(os.listdir(run.path / "checkpoints")) == ["step-1", "step-2"]
+
+
+def test_a_half_written_rewriting_leaves_the_old_one(run, monkeypatch):
+    save(run, 1, 2)
+
+    def fail(tensors, path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one, "save_file", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save(run, 2)
+    assert sorted(os.listdir(run.path / "checkpoints")) == ["step-1", "step-2"]
+    assert run.load("last").account["step"] == 2
 
 
 def test_other_folders_beside_the_checkpoints_do_not_disturb(run):
@@ -107,40 +167,155 @@ def test_other_folders_beside_the_checkpoints_do_not_disturb(run):
     assert run.steps() == [1]
 
 
-@pytest.mark.parametrize("part", ["model.safetensors", "optimizer.safetensors", "account.json"])
-@pytest.mark.parametrize("damage", ["cut", "empty", "noise", "gone"])
-def test_damage_is_named(run, part, damage):
-    save(run, 1, 2, keep=1)
-    file = run.path / "checkpoints" / "step-2" / part
-    content = file.read_bytes()
-    if damage == "gone":
+class Told(Silent):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, line):
+        self.warnings.append(line)
+
+
+FILES = ["model.safetensors", "ema.safetensors", "optimizer.safetensors", "account.json"]
+
+
+def damage(file, how):
+    content = bytearray(file.read_bytes())
+    if how == "gone":
         file.unlink()
-    else:
-        file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "noise": b"\xff" * 200}[damage])
-    if part == "account.json" and damage == "gone":
-        assert run.steps() == [1]  # it is not counted as a checkpoint
-        assert run.load("last").account["step"] == 1
         return
-    with pytest.raises(SeqgenError, match="step-2 is damaged") as caught:
-        run.load("last")
-    assert "the other steps there: 1." in caught.value.hint
-    if part == "model.safetensors":
-        with pytest.raises(SeqgenError, match="does not hold the weights"):
-            run.model("last")
-    shutil.rmtree(file.parent)
-    assert run.load("last").account["step"] == 1
+    if how.startswith("bit"):  # of a byte at this share of the file
+        content[int(float(how.split()[1]) * (len(content) - 1))] ^= 1
+    file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "noise": b"\xff" * 200}.get(how, content))
 
 
-def test_full_disk_is_an_os_error_with_its_number(run, monkeypatch):
-    import errno
+def averaged(run, *steps, best=()):
+    for step in steps:
+        given = checkpoint(run, step, float(step))
+        given.ema = {name: value + 0.5 for name, value in given.model.items()}
+        run.save(given, best=step in best, keep=9)
 
-    def full(tensors, path):
-        raise runs.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(runs, "save_file", full)
-    with pytest.raises(OSError, match="No space left") as caught:
-        save(run, 1)
-    assert caught.value.errno == errno.ENOSPC
+@pytest.mark.parametrize("part", FILES)
+@pytest.mark.parametrize("how", ["cut", "empty", "noise", "gone", "bit 0.0", "bit 0.4", "bit 0.99", "bit 1.0"])
+def test_damage_is_named_and_the_whole_one_before_is_taken(run, part, how):
+    averaged(run, 1, 2, 3)
+    damage(run.path / "checkpoints" / "step-3" / part, how)
+    told = Told()
+    assert run.load("last", told).account == {"step": 2}
+    (line,) = told.warnings
+    assert "step-3 is damaged: " in line
+    assert part in line
+    assert "step-2, the whole one before it, is taken" in line
+    with pytest.raises(SeqgenError, match="step-3 is damaged") as caught:  # named by a person
+        run.load("3")
+    assert "those there: 1, 2." in caught.value.hint
+    assert run.steps() == [1, 2, 3]  # reading changes nothing
+    before = {file: file.read_bytes() for file in run.path.glob("checkpoints/step-3/*")}
+    told = Told()
+    assert run.take_up(told).account == {"step": 2}
+    assert len(told.warnings) == 1
+    assert run.steps() == [1, 2]
+    aside = run.path / "checkpoints" / "damaged-step-3"
+    assert {file.name: file.read_bytes() for file in aside.iterdir()} == {f.name: c for f, c in before.items()}
+    averaged(run, 3)
+    assert run.take_up(told).account == {"step": 3}
+    assert len(told.warnings) == 1
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_weights_to_generate_from_are_verified_and_no_more_is_read(run, ema):
+    averaged(run, 1, 2, best=(2,))
+    folder = run.path / "checkpoints" / "step-2"
+    for name in ("optimizer.safetensors", "model.safetensors" if ema else "ema.safetensors"):
+        damage(folder / name, "bit 0.7")
+    told = Told()
+    assert run.model("best", ema=ema, progress=told)[1] == 2
+    assert not told.warnings
+    damage(folder / ("ema.safetensors" if ema else "model.safetensors"), "bit 0.99")
+    model, step = run.model("best", ema=ema, progress=told)
+    assert step == 1
+    assert all((value == 1 + ema / 2).all() for value in model.state_dict().values())
+    assert "step-2 is damaged" in told.warnings[0]
+    assert "step-1, the whole one before it" in told.warnings[0]
+    with pytest.raises(SeqgenError, match="step-2 is damaged"):
+        run.model("2", ema=ema)
+
+
+def test_the_best_gives_way_to_one_after_it_where_none_is_before(run):
+    averaged(run, 1, 2, best=(1,))
+    damage(run.path / "checkpoints" / "step-1" / "ema.safetensors", "bit 0.9")
+    told = Told()
+    assert run.model("best", progress=told)[1] == 2
+    assert "step-2, the whole one after it" in told.warnings[0]
+
+
+def test_where_none_is_whole_that_is_said_and_nothing_is_touched(run):
+    averaged(run, 1, 2, best=(2,))
+    for step in (1, 2):
+        damage(run.path / "checkpoints" / f"step-{step}" / "model.safetensors", "bit 0.9")
+    for attempt in (run.load, run.take_up, lambda: run.model(ema=False)):
+        with pytest.raises(SeqgenError, match=r"No checkpoint of .* is whole; .*step-2 is damaged") as caught:
+            attempt()
+        assert "train a new run" in caught.value.hint
+    assert run.steps() == [1, 2]
+
+
+def test_every_flipped_bit_of_an_account_is_found(run):
+    save(run, 1)
+    file = run.path / "checkpoints" / "step-1" / "account.json"
+    content = file.read_bytes()
+    for place in range(len(content)):
+        for bit in (1, 4, 32):
+            file.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
+            with pytest.raises(SeqgenError, match="is damaged"):
+                one.read_account(file.parent)
+    file.write_bytes(content)
+    assert one.read_account(file.parent)["step"] == 1
+
+
+def test_sums_are_those_of_the_files(run):
+    averaged(run, 4)
+    folder = run.path / "checkpoints" / "step-4"
+    sums = run.account("last")["files"]
+    assert sums == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES[:3]}
+
+
+def without_sums(run, step, best=None):
+    """Make a checkpoint look as version 0.2 wrote it."""
+    file = run.path / "checkpoints" / f"step-{step}" / "account.json"
+    account = json.loads(file.read_text())
+    parts = [name.removesuffix(".safetensors") for name in account.pop("files")]
+    del account["sha256"], account["best_checkpoint"]
+    file.write_text(json.dumps({**account, "parts": parts}, indent=2))
+    (run.path / "checkpoints" / "index.json").write_text(json.dumps({"last": step, "best": best or step}))
+
+
+def test_checkpoints_without_sums_load_as_before(run):
+    averaged(run, 1, 2)
+    without_sums(run, 1)
+    without_sums(run, 2, best=1)
+    assert (run.choose("last"), run.choose("best")) == (2, 1)
+    assert run.load("last").account == {"step": 2}
+    assert run.load("last").ema.keys() == run.load("last").model.keys()
+    assert all((value == 1.5).all() for value in run.model()[0].state_dict().values())
+    damage(run.path / "checkpoints" / "step-2" / "model.safetensors", "cut")
+    told = Told()
+    assert run.load("last", told).account["step"] == 1
+    assert "cannot be read" in told.warnings[0]
+    averaged(run, 3)  # goes on knowing the best
+    assert not (run.path / "checkpoints" / "index.json").exists()
+    assert (run.choose("last"), run.choose("best")) == (3, 1)
+    without_sums(run, 3)
+    for text in ("", "[]", "{", '{"best": 77}'):
+        (run.path / "checkpoints" / "index.json").write_text(text)
+        assert run.choose("best") == 3
+
+
+def test_a_status_that_cannot_be_read(run):
+    save(run, 4)
+    for text in ("", "{", "[]", '{"step": 1}'):
+        (run.path / "status.json").write_text(text)
+        assert (run.status["status"], run.status["step"]) == ("unknown", 4)
 
 
 def test_averaged_weights_are_preferred_where_there_are_any(run):
