@@ -5,6 +5,7 @@ Processes speak through torch.distributed: NCCL between GPUs, gloo between CPUs 
 
 import contextlib
 import datetime
+import gc
 import os
 import signal
 import tempfile
@@ -146,6 +147,7 @@ def joined(place: Place | None, device: str) -> Generator[Group]:
     try:
         yield Group(place)
     finally:
+        gc.collect()  # what still holds a group's threads when it is destroyed ends the process by SIGABRT
         distributed.destroy_process_group()
 
 

@@ -6,7 +6,6 @@ They are read from the memory maps and brought to the device one step ahead, by 
 import itertools
 import math
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 import torch
 
@@ -75,7 +74,7 @@ def within_budget(data: PreparedData, budget: int) -> list[Stream]:
 
 
 class Feeder:
-    """Gives the rows of one process of every batch, in parts, on its device. Use as a context manager.
+    """Gives the rows of one process of every batch, in parts, on its device. Close it in the end.
 
     rows: this process's first row and the one after its last, of a batch of batch_size. parts: at most so many.
     """
@@ -89,12 +88,8 @@ class Feeder:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._ahead: tuple[int, Future[list[Placed]]] | None = None
 
-    def __enter__(self) -> "Feeder":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Wait for what is being read, and read no more."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def batch(self, step: int) -> list[Placed]:

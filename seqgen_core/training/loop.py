@@ -14,34 +14,26 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from seqgen_core import models
 from seqgen_core.data.store import PreparedData
-from seqgen_core.devices import choose_device, memory_guard, use_threads
-from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.devices import memory_guard
+from seqgen_core.errors import SeqgenError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import Score, score_streams
 from seqgen_core.previews import Preview
 from seqgen_core.progress import Progress, Silent
 from seqgen_core.runs import Checkpoint, RunFolder
 from seqgen_core.streams import Stream
-from seqgen_core.training.average import MovingAverage
 from seqgen_core.training.distributed import ALONE, Group, peer_lost
-from seqgen_core.training.feeding import Feeder, training_windows, within_budget
+from seqgen_core.training.feeding import within_budget
 from seqgen_core.training.interval import Interval
 from seqgen_core.training.journal import Journal
-from seqgen_core.training.objective import Objective, descend, gradient
-from seqgen_core.training.parallel import Parallel, whole
+from seqgen_core.training.learner import Learner
 from seqgen_core.training.schedule import Schedule
-from seqgen_core.training.snapshot import optimizer_tensors, restore_optimizer
 from seqgen_core.training.state import TrainState
 from seqgen_core.training.stopping import StopAsked, StopSignals
 
-CARRIED = "carried."
-"""Begins the names of the state that windows hand on, among the tensors of the optimiser."""
 MEMORY_HINT = "Lower train.batch_size, or raise train.accumulate; then lower train.window or take a smaller model."
 STOPS = ("", "Ctrl-C", "SIGTERM")
 """Why a stop was asked for, as processes tell it each other by its number."""
@@ -89,8 +81,12 @@ def train(
         stack.enter_context(memory_guard(MEMORY_HINT))
         group.from_main(lambda: stack.enter_context(run.locked()))
         stop = stack.enter_context(StopSignals(patient=group.size > 1))
-        trainer = _Trainer(run, data, progress or Silent(), draw_samples, on_validation, stop, group)
-        stack.enter_context(trainer.feeder)
+        checkpoint = run.load("last") if run.steps() else None
+        learner = stack.enter_context(Learner(run.settings, data, group, checkpoint))
+        state = TrainState() if checkpoint is None else TrainState.of(checkpoint.account)
+        streams = within_budget(data, run.settings.train.validate_tokens)
+        shown = progress if progress is not None and group.main else Silent()
+        trainer = _Trainer(run, learner, state, streams, shown, draw_samples, on_validation, stop)
         if not group.main:
             return trainer.run_to_the_end(None)
         run.set_status("running", trainer.state.step)
@@ -111,67 +107,34 @@ class _Trainer:
     def __init__(
         self,
         run: RunFolder,
-        data: PreparedData,
+        learner: Learner,
+        state: TrainState,
+        valid_streams: list[Stream],
         progress: Progress,
         draw_samples: DrawSamples | None,
         on_validation: OnValidation | None,
         stop: StopSignals,
-        group: Group,
     ) -> None:
-        settings = run.settings.train
-        self.run, self.settings, self.group, self.stop = run, settings, group, stop
-        self.progress = progress if group.main else Silent()
-        self.draw_samples, self.on_validation = draw_samples, on_validation
-        alone = group.size == 1
-        use_threads(settings.threads, group.place.local_size)
-        self.device = choose_device(settings.device, None if alone else group.place.local_rank)
-        _check_sharding(settings.shard, settings.stats, alone)
-        torch.manual_seed(settings.seed)
-        self.model = models.build(run.settings.model, run.settings.tokens)
-        checkpoint = run.load("last") if run.steps() else None
-        if checkpoint is not None:
-            _load_weights(run, self.model, checkpoint)
-        self.model.to(self.device)
-        objective = Objective(self.model, settings.precision)
-        if settings.compile:
-            objective.compile()
-        self.parallel = Parallel(objective, group, self.device, shard=settings.shard)
-        self.average = MovingAverage(self.model, settings.ema) if settings.ema else None
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.epsilon,
-            weight_decay=settings.weight_decay,
-            fused=self.device.type in ("cpu", "cuda"),
-        )
-        self.windows = training_windows(self.model, data, settings)
-        own = group.rows(settings.batch_size)
-        self.feeder = Feeder(self.windows, self.model, self.device, own, settings.accumulate)
-        self.carried: list[list[Tensor] | None] = [None] * len(self.feeder.parts)
-        self.schedule = Schedule(settings, self.windows.steps_per_epoch)
-        self.valid_streams = within_budget(data, settings.validate_tokens)
-        self.state = TrainState()
-        if checkpoint is not None:
-            self._restore(checkpoint)
-        self.elapsed_before = self.saved = self.agreed = self.state.elapsed
-        self.stop_agreed = ""
-        self.checkpointed = self.state.step if checkpoint is not None else -1
-        if not group.main:  # its own dropout, which no checkpoint keeps
-            torch.manual_seed(hash((settings.seed, group.rank, self.state.step)))
+        self.run, self.settings, self.learner, self.state = run, run.settings.train, learner, state
+        self.group, self.stop, self.progress = learner.group, stop, progress
+        self.valid_streams, self.draw_samples, self.on_validation = valid_streams, draw_samples, on_validation
+        self.schedule = Schedule(self.settings, learner.windows.steps_per_epoch)
+        self.elapsed_before = self.saved_at = self.agreed_elapsed = state.elapsed
+        self.agreed_stop = ""
+        self.checkpointed = state.step if run.steps() else None
         self.started = time.monotonic()
 
     @property
     def elapsed(self) -> float:
         """Seconds of training in all; in a group, by the main process's clock at the end of the last step."""
         if self.group.size > 1:
-            return self.agreed
+            return self.agreed_elapsed
         return self.elapsed_before + time.monotonic() - self.started
 
     @property
     def stop_reason(self) -> str:
         """Why all processes are to stop; empty while they are to go on."""
-        return self.stop_agreed if self.group.size > 1 else self.stop.requested
+        return self.agreed_stop if self.group.size > 1 else self.stop.requested
 
     def run_to_the_end(self, journal: Journal | None) -> TrainReport:
         try:
@@ -220,7 +183,7 @@ class _Trainer:
                     state.interval = Interval()
                 if settings.sample_every and state.step % settings.sample_every == 0:
                     self._draw(journal)
-                if self.elapsed - self.saved >= settings.save_every:
+                if self.elapsed - self.saved_at >= settings.save_every:
                     self._save()
         except StopAsked:
             pass
@@ -231,30 +194,19 @@ class _Trainer:
     def _one_step(self) -> None:
         state, settings = self.state, self.settings
         rate = self.schedule.learning_rate(state.step, self.elapsed)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.model.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        parts, own = self.feeder.batch(state.step), 0.0
-        total = parts[0].total
-        for number, part in enumerate(parts):
-            with self.parallel.part(last=number == len(parts) - 1):
-                bits, self.carried[number] = self.parallel.run(part, self.carried[number])
-                gradient(bits, total, self.group.size)
-            own += bits.item()
-        norm = descend(self.model.parameters(), self.optimizer, settings.clip_norm)
-        if math.isfinite(norm):
-            # Before the others are heard: should one of them be lost, weights and count agree.
+        stepped = self.learner.step(state.step, rate)
+        moved = math.isfinite(stepped.norm)
+        if moved:  # counted before the others are heard: should one of them be lost, weights and count agree
             state.step += 1
-            state.tokens += total
-            if self.average is not None:
-                self.average.update(self.model, state.step)
-        value = self._agree(own) / max(1, total)
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            at = state.step + (not math.isfinite(norm))
-            raise self._diverged(f"The loss is no number any more at step {at} (bits {value}, gradient norm {norm})")
-        state.interval.add(value, norm, rate, total)
-        shown: dict[str, float | str] = {"bits": value, "tokens/s": f"{state.interval.speed():,.0f}"}
+            state.tokens += stepped.tokens
+        bits = self._agree(stepped.bits) / max(1, stepped.tokens)
+        if not (moved and math.isfinite(bits)):
+            at = state.step + (not moved)
+            raise self._diverged(
+                f"The loss is no number any more at step {at} (bits {bits}, gradient norm {stepped.norm})"
+            )
+        state.interval.add(bits, stepped.norm, rate, stepped.tokens)
+        shown: dict[str, float | str] = {"bits": bits, "tokens/s": f"{state.interval.speed():,.0f}"}
         if state.valid_bits is not None:
             shown["held-out bits"] = state.valid_bits
         if self.schedule.steps is None and settings.max_time is not None:
@@ -267,8 +219,8 @@ class _Trainer:
             return bits
         clock = self.elapsed_before + time.monotonic() - self.started
         told = self.group.figures(bits, clock, STOPS.index(self.stop.requested))
-        self.agreed = float(told[0, 1])
-        self.stop_agreed = STOPS[int(told[:, 2].max())]
+        self.agreed_elapsed = float(told[0, 1])
+        self.agreed_stop = STOPS[int(told[:, 2].max())]
         return float(told[:, 0].sum())
 
     def _rehearse(self) -> None:
@@ -276,7 +228,7 @@ class _Trainer:
         if self.settings.shard:
             return
         for stream in self.valid_streams[:1]:
-            score_streams(self.model.eval(), [stream.cut(1024)])
+            score_streams(self.learner.model.eval(), [stream.cut(1024)])
 
     def _validate(self, journal: Journal | None) -> bool:
         """Score the held-out recordings, keep a checkpoint, draw if they went better than ever; whether to go on."""
@@ -302,7 +254,7 @@ class _Trainer:
         state.validated_step = state.step
         self._save(better=better)
         if self.settings.stats and journal is not None:
-            journal.histograms(state.step, self.model)
+            journal.histograms(state.step, self.learner.model)
         if better and not self.settings.sample_every:
             self._draw(journal)
         return go_on
@@ -314,7 +266,7 @@ class _Trainer:
             if self.stop.requested:
                 raise StopAsked
 
-        with self._averaged() as model:
+        with self.learner.averaged() as model:
             try:
                 own: list[Score] | None = score_streams(
                     model, streams[self.group.rank :: self.group.size], advanced=check_stop
@@ -331,7 +283,7 @@ class _Trainer:
             return
         self.progress.update(self.state.step, now="drawing a sample")
         # Drawing can take minutes; what it had not yet drawn is no loss. The weights come back outside of it.
-        with self._averaged() as model:
+        with self.learner.averaged() as model:
             if journal is None:
                 return
             try:
@@ -342,23 +294,11 @@ class _Trainer:
                 if self.group.size == 1:  # otherwise they stop together, after the next step
                     raise
 
-    @contextmanager
-    def _averaged(self) -> Generator[CausalModel]:
-        """The model to be measured and heard, in evaluation mode, with the averages of its weights if there are any."""
-        if self.settings.shard:
-            model = models.build(self.run.settings.model, self.run.settings.tokens)
-            weights = self.model.state_dict() if self.average is None else self.average.weights
-            model.load_state_dict(whole(weights))
-            yield model.to(self.device).eval()
-            return
-        with self.average.applied_to(self.model) if self.average is not None else nullcontext():
-            yield self.model.eval()
-
     def _check_weights(self) -> None:
         """Raise before weights that are no numbers replace the last good checkpoint."""
-        for name, value in whole(self.model.state_dict()).items():
-            if not bool(torch.isfinite(value).all()):
-                raise self._diverged(f"The weights {name} are no numbers any more after step {self.state.step}")
+        name = self.learner.unfit_weight()
+        if name is not None:
+            raise self._diverged(f"The weights {name} are no numbers any more after step {self.state.step}")
 
     def _diverged(self, what: str) -> SeqgenError:
         there = self.run.steps()
@@ -374,39 +314,17 @@ class _Trainer:
     def _save(self, *, better: bool = False) -> None:
         """Write a checkpoint; in a group all processes give their share, and the main one writes."""
         self._check_weights()
-        weights = whole(self.model.state_dict())
-        average = whole(self.average.weights) if self.average is not None else {}
-        optimizer = whole(optimizer_tensors(self.model, self.optimizer, self.device))
-        optimizer |= {f"{CARRIED}{place}": part for place, part in enumerate(self._all_carried())}
-        self.group.from_main(lambda: self._write(weights, average, optimizer, better))
-        self.saved, self.checkpointed = self.elapsed, self.state.step
+        checkpoint = self.learner.checkpoint(self._account())
+        self.group.from_main(lambda: self._write(checkpoint, better))
+        self.saved_at, self.checkpointed = self.elapsed, self.state.step
 
-    def _write(
-        self, weights: dict[str, Tensor], average: dict[str, Tensor], optimizer: dict[str, Tensor], better: bool
-    ) -> None:
+    def _account(self) -> dict[str, Any]:
         self.state.elapsed = self.elapsed
-        account = {**self.state.account(), "epoch": self.state.step / self.windows.steps_per_epoch}
+        return {**self.state.account(), "epoch": self.state.step / self.learner.windows.steps_per_epoch}
+
+    def _write(self, checkpoint: Checkpoint, better: bool) -> None:
         # Where nothing was ever validated, the best that is known is the last.
-        best = better or self.state.best_bits is None
-        self.run.save(Checkpoint(weights, average, optimizer, account), best=best, keep=self.settings.keep)
-
-    def _all_carried(self) -> list[Tensor]:
-        """What windows hand on, (rows of all parts and processes, …), in the main process; empty where nothing is."""
-        own = [part for part in self.carried if part is not None]
-        # copies, since parts of a state may be views of one tensor, which safetensors does not write
-        joined = [torch.cat(pieces).cpu() for pieces in zip(*own, strict=True)]
-        everyone = [pieces for pieces in self.group.to_main(joined) if pieces]
-        return [torch.cat(pieces) for pieces in zip(*everyone, strict=True)]
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        if self.average is not None:
-            self.average.load(checkpoint.ema or checkpoint.model)  # imported weights come without an average
-        restore_optimizer(checkpoint.optimizer, self.model, self.optimizer, self.device)
-        count = sum(name.startswith(CARRIED) for name in checkpoint.optimizer)
-        if count:
-            state = [checkpoint.optimizer[f"{CARRIED}{place}"] for place in range(count)]
-            self.carried = [[part[rows].to(self.device) for part in state] for rows in self.feeder.parts]
-        self.state = TrainState.of(checkpoint.account)
+        self.run.save(checkpoint, best=better or self.state.best_bits is None, keep=self.settings.keep)
 
     def _rescue(self) -> SeqgenError:
         """Keep what was trained when another process is lost; what to tell of it.
@@ -416,14 +334,12 @@ class _Trainer:
         """
         step, again = self.state.step, f"`seqgen train --resume {self.run.path}` goes on, on any number of devices"
         lost = "Another process of this training is lost"
-        if self.settings.shard or any(part is not None for part in self.carried):
+        if self.settings.shard or self.learner.carries:
             last = f"step {self.run.choose('last'):,}" if self.run.steps() else "the start"
             return SeqgenError(f"{lost}.", hint=f"{again}, from {last}.")
         with nullcontext() if self.group.main else _once_free(self.run):
             if not self.run.steps() or self.run.choose("last") < step:
-                average = self.average.weights if self.average is not None else {}
-                optimizer = optimizer_tensors(self.model, self.optimizer, self.device)
-                self._write(self.model.state_dict(), average, optimizer, better=False)
+                self._write(self.learner.checkpoint(self._account(), together=False), better=False)
                 self.run.set_status("failed", step, lost)
         return SeqgenError(f"{lost}; step {step:,} is kept.", hint=f"{again}.")
 
@@ -442,19 +358,3 @@ def _once_free(run: RunFolder, patience: float = 20.0) -> Generator[None]:
                     raise
                 time.sleep(0.1)
         yield
-
-
-def _load_weights(run: RunFolder, model: CausalModel, checkpoint: Checkpoint) -> None:
-    try:
-        model.load_state_dict(checkpoint.model)
-    except RuntimeError as error:
-        raise SeqgenError(
-            f"The last checkpoint of {run.path} does not hold the weights of its model: {error}."
-        ) from error
-
-
-def _check_sharding(shard: bool, stats: bool, alone: bool) -> None:
-    if shard and alone:
-        raise UsageError("train.shard = true cuts a model over devices, and this is one.", hint="Add --devices N.")
-    if shard and stats:
-        raise UsageError("train.stats = true needs whole weights on a device.", hint="Set stats=false or shard=false.")

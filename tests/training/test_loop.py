@@ -16,7 +16,7 @@ from seqgen_core.previews import Preview
 from seqgen_core.progress import Silent
 from seqgen_core.runs import RunFolder
 from seqgen_core.settings.codec import NotesCodecSettings
-from seqgen_core.training import loop
+from seqgen_core.training import learner, loop
 from seqgen_core.training.feeding import training_windows, within_budget
 
 
@@ -39,7 +39,7 @@ def lines(run, kind):
 
 
 def windows_of(run, data):
-    model = loop.models.build(run.settings.model, run.settings.tokens)
+    model = learner.models.build(run.settings.model, run.settings.tokens)
     return training_windows(model, data, run.settings.train)
 
 
@@ -137,7 +137,7 @@ def test_labels_reach_the_model(tmp_path):
     run = make_run(tmp_path / "run", data, "wavenet", steps=4)
     loop.train(run, data)
     torch.manual_seed(run.settings.train.seed)
-    before = loop.models.build(run.settings.model, run.settings.tokens)
+    before = learner.models.build(run.settings.model, run.settings.tokens)
     changed = [
         name
         for (name, old), new in zip(before.named_parameters(), run.model(ema=False)[0].parameters(), strict=True)
@@ -158,14 +158,14 @@ def test_bf16_trains_with_weights_in_fp32(tmp_path, tiny_data):
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, tiny_data, monkeypatch):
     run = make_run(tmp_path / "run", tiny_data, steps=20)
-    forward, calls = loop.Objective.forward, []
+    forward, calls = learner.Objective.forward, []
 
     def planted(*arguments):
         calls.append(1)
         bits, carried = forward(*arguments)
         return bits * (math.nan if len(calls) == 7 else 1.0), carried
 
-    monkeypatch.setattr(loop.Objective, "forward", planted)
+    monkeypatch.setattr(learner.Objective, "forward", planted)
     with pytest.raises(SeqgenError, match="no number any more at step 7") as caught:
         loop.train(run, tiny_data)
     assert "learning_rate" in caught.value.hint
@@ -174,13 +174,13 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(tmp_path, 
     assert "step 7" in run.status["reason"]
     assert run.steps() == [4]
     assert all(torch.isfinite(value).all() for value in run.load("last").model.values())
-    monkeypatch.setattr(loop.Objective, "forward", forward)
+    monkeypatch.setattr(learner.Objective, "forward", forward)
     assert loop.train(RunFolder.open(run.path), tiny_data).step == 20
 
 
 def test_weights_that_are_no_numbers_never_become_a_checkpoint(tmp_path, tiny_data, monkeypatch):
     run = make_run(tmp_path / "run", tiny_data, steps=20)
-    step = loop.descend
+    step = learner.descend
 
     def planted(parameters, optimizer, clip):
         weights = list(parameters)
@@ -191,7 +191,7 @@ def test_weights_that_are_no_numbers_never_become_a_checkpoint(tmp_path, tiny_da
         return norm
 
     told = Told()
-    monkeypatch.setattr(loop, "descend", planted)
+    monkeypatch.setattr(learner, "descend", planted)
     with pytest.raises(SeqgenError, match="no numbers any more after step 8"):
         loop.train(run, tiny_data, told)
     assert run.steps() == [4]
@@ -205,7 +205,7 @@ def test_too_little_memory_says_what_to_lower(tmp_path, tiny_data, monkeypatch):
             "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
         )
 
-    monkeypatch.setattr(loop.Objective, "forward", allocate)
+    monkeypatch.setattr(learner.Objective, "forward", allocate)
     with pytest.raises(SeqgenError, match="memory is used up") as caught:
         loop.train(make_run(tmp_path / "run", tiny_data), tiny_data)
     assert "train.batch_size" in caught.value.hint
@@ -321,7 +321,7 @@ def test_features_reach_the_model(tmp_path):
     run = make_run(tmp_path / "run", data, "wavenet", steps=4)
     assert loop.train(run, data).valid_bits > 0
     torch.manual_seed(run.settings.train.seed)
-    before = loop.models.build(run.settings.model, run.settings.tokens)
+    before = learner.models.build(run.settings.model, run.settings.tokens)
     after = dict(run.model(ema=False)[0].named_parameters())
     assert all(not torch.equal(old, after[name]) for name, old in before.named_parameters())
     assert before.local_features == 3

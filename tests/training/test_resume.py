@@ -16,7 +16,7 @@ from seqgen_core.errors import SeqgenError
 from seqgen_core.previews import Preview
 from seqgen_core.progress import Silent
 from seqgen_core.runs import Checkpoint, RunFolder
-from seqgen_core.training import loop
+from seqgen_core.training import learner, loop
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -94,7 +94,7 @@ def test_stop_and_resume_is_bit_identical(tmp_path, model, make, options):
 
 
 def carried_parts(run: RunFolder) -> list[str]:
-    return [name for name in run.load("last").optimizer if name.startswith(loop.CARRIED)]
+    return [name for name in run.load("last").optimizer if name.startswith(learner.CARRIED)]
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def carried_parts(run: RunFolder) -> list[str]:
 def test_a_checkpoint_holds_the_state_that_is_carried(tmp_path, tiny_data, model, carry, kept):
     run = make_run(tmp_path / "run", tiny_data, model, steps=3, carry=carry)
     loop.train(run, tiny_data)
-    wanted = loop.models.build(run.settings.model, run.settings.tokens).initial_state(3) if kept else []
+    wanted = learner.models.build(run.settings.model, run.settings.tokens).initial_state(3) if kept else []
     tensors = run.load("last").optimizer
-    assert set(carried_parts(run)) == {f"{loop.CARRIED}{place}" for place in range(len(wanted))}
+    assert set(carried_parts(run)) == {f"{learner.CARRIED}{place}" for place in range(len(wanted))}
     for place, part in enumerate(wanted):
-        held = tensors[f"{loop.CARRIED}{place}"]
+        held = tensors[f"{learner.CARRIED}{place}"]
         assert (held.shape, held.dtype) == (part.shape, part.dtype)
 
 
@@ -119,7 +119,7 @@ def test_without_the_carried_state_it_would_not_be_the_same(tmp_path, tiny_data)
         loop.train(RunFolder.open(run.path), tiny_data, StopAt(3))
     lost = runs[1].load("last")
     assert carried_parts(runs[1])
-    tensors = {name: part for name, part in lost.optimizer.items() if not name.startswith(loop.CARRIED)}
+    tensors = {name: part for name, part in lost.optimizer.items() if not name.startswith(learner.CARRIED)}
     runs[1].save(Checkpoint(lost.model, lost.ema, tensors, lost.account), best=False, keep=0)
     for run in runs:
         loop.train(RunFolder.open(run.path), tiny_data)
@@ -232,7 +232,7 @@ warm.sum().backward()
 torch.optim.AdamW([warm]).step()  # what the optimiser imports late, the children need not import each
 from seqgen_core.data.store import PreparedData
 from seqgen_core.runs import RunFolder
-from seqgen_core.training import loop
+from seqgen_core.training import learner, loop
 
 path, data, rng, kills = Path(sys.argv[2]), PreparedData.open(Path(sys.argv[3])), random.Random(5), 0
 while True:
@@ -285,7 +285,7 @@ sys.path.insert(0, sys.argv[1])
 from seqgen_core.data.store import PreparedData
 from seqgen_core.progress import Silent
 from seqgen_core.runs import RunFolder
-from seqgen_core.training import loop
+from seqgen_core.training import learner, loop
 
 class Tell(Silent):
     def update(self, done, **figures):
