@@ -15,20 +15,14 @@ from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.tokens import TokenSpec
 
 
-def preceded(x: Tensor, past: Tensor | None, length: int) -> Tensor:
-    """The newest `length` inputs (..., length) of x (..., T) after past (..., P), or after silence."""
-    if past is not None:
-        x = torch.cat([past, x], dim=-1)
-    missing = length - x.shape[-1]
-    return F.pad(x, (missing, 0)) if missing > 0 else x[..., -missing:]
-
-
 def kept(x: Tensor, past: Tensor) -> Tensor:
-    """What to keep after inputs x (..., T): as many of the newest as past (..., P) holds."""
-    size = past.shape[-1]
-    if x.shape[-1] >= size:
-        return x[..., x.shape[-1] - size :].to(past.dtype, copy=True)  # a view would hold on to all of x
-    return torch.cat([past[..., x.shape[-1] :], x], dim=-1)
+    """What to keep after inputs x (B, T, C): as many of the newest as past (B, C, P) holds, channels side by side."""
+    size = past.shape[2]
+    if x.shape[1] >= size:
+        newest = x[:, x.shape[1] - size :].to(past.dtype, copy=True)  # a view would hold on to all of x
+    else:
+        newest = torch.cat([past[:, :, x.shape[1] :].transpose(1, 2), x], dim=1)
+    return newest.transpose(1, 2)
 
 
 class Memory:
@@ -38,13 +32,18 @@ class Memory:
         self.pasts = pasts
         self.kept: list[Tensor] = []
 
-    def take(self, x: Tensor) -> Tensor | None:
-        """The past of the layer that now takes inputs x."""
+    def take(self, x: Tensor, beside: Tensor | None = None) -> Tensor | None:
+        """The past (B, P, C) of the layer that now takes inputs x (B, T, C), with the newest of others beside them."""
         if self.pasts is None:
             return None
         past = self.pasts[len(self.kept)]
-        self.kept.append(kept(x, past))
-        return past
+        if beside is None:
+            self.kept.append(kept(x, past))
+        else:
+            size = min(x.shape[1], beside.shape[1], past.shape[2])
+            both = [part[:, part.shape[1] - size :] for part in (x, beside)]
+            self.kept.append(kept(torch.cat(both, dim=2), past))
+        return past.transpose(1, 2)
 
     def hold(self) -> None:
         """The next layer hears nothing this time."""
@@ -64,23 +63,6 @@ def gated(x: Tensor) -> Tensor:
     """tanh of the first half of the channels times the sigmoid of the second: (B, 2C, T) -> (B, C, T)."""
     signal, gate = x.chunk(2, dim=1)
     return torch.tanh(signal) * torch.sigmoid(gate)
-
-
-def convolve(conv: nn.Conv1d, window: Tensor) -> Tensor:
-    """conv(window) without padding; a single output skips the inputs between the taps of a dilated convolution."""
-    dilation = conv.dilation[0]
-    if dilation > 1 and window.shape[2] == (conv.kernel_size[0] - 1) * dilation + 1:
-        return F.conv1d(window[:, :, ::dilation], conv.weight, conv.bias)
-    return conv(window)
-
-
-def to_outputs(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """A 1×1 convolution into the outputs of every token: (B, C, T) -> (B, T, outputs).
-
-    As a matrix product with time before the outputs, the order in which the head reads them, so that nothing as wide as
-    the outputs is ever transposed.
-    """
-    return F.linear(x.transpose(1, 2), conv.weight[:, :, 0], conv.bias)
 
 
 @torch.no_grad()
@@ -142,11 +124,12 @@ class TokenConv(nn.Module):
 
     def forward(self, codes: Tensor, presence: Tensor | None = None) -> Tensor:
         """codes int64 (B, K - 1 + T, *shape); presence (B, K - 1 + T), if given, weighs what is heard of each code."""
-        # (B, T, C)
+        return self.rows_of(codes, presence).transpose(1, 2)
+
+    def rows_of(self, codes: Tensor, presence: Tensor | None = None) -> Tensor:
+        """The same with the channels of a token side by side: (B, T, C)."""
         x = look_up(self.weight, codes, self.taps, presence) if self.one_hot else self._multiply(codes, presence)
-        if self.bias is not None:
-            x = x + self.bias
-        return x.transpose(1, 2)
+        return x if self.bias is None else x + self.bias
 
     def _multiply(self, codes: Tensor, presence: Tensor | None) -> Tensor:
         x = heard(codes, self.tokens, self.weight.dtype)  # (B, K - 1 + T, F)

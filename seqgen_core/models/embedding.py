@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen_core.errors import UsageError
-from seqgen_core.models.blocks import TokenConv, convolve
+from seqgen_core.models.blocks import TokenConv
 from seqgen_core.models.heads import Head
+from seqgen_core.models.rows import convolve_rows
 from seqgen_core.models.tokens import NOTHING
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -21,7 +22,7 @@ EMBEDDING_STD = 0.06
 """Of the vectors at first: that of the uniform numbers in ±0.1 which the character models of the papers begin with."""
 
 Heard = tuple[Tensor, Tensor | None]
-"""Codes (B, K - 1 + T, *shape) and their presence, if any; or vectors (B, E, K - 1 + T) and None."""
+"""Codes (B, K - 1 + T, *shape) and their presence, if any; or vectors (B, K - 1 + T, E) and None."""
 
 
 class Entry(nn.Module):
@@ -62,7 +63,7 @@ class Entry(nn.Module):
         presence = presence[:, -length:] if presence is not None else None
         if self.table is None:
             return tokens, presence
-        vectors = self.table(tokens, presence)  # (B, E, K - 1 + count)
+        vectors = self.table.rows_of(tokens, presence)  # (B, K - 1 + count, E)
         return (F.dropout(vectors, self.dropout) if self.training and self.dropout else vectors), None
 
     def kept(self, tokens: Tensor, past: Tensor) -> Tensor:
@@ -71,19 +72,19 @@ class Entry(nn.Module):
 
 
 def convolve_heard(conv: nn.Module, heard: Heard) -> Tensor:
-    """A convolution as `Entry.convolution` makes it, over what was heard: (B, C, T)."""
+    """A convolution as `Entry.convolution` makes it, over what was heard: (B, T, C)."""
     x, presence = heard
     if isinstance(conv, TokenConv):
-        return conv(x, presence)
+        return conv.rows_of(x, presence)
     assert isinstance(conv, nn.Conv1d)
-    return convolve(conv, x)
+    return convolve_rows(x, conv.weight, conv.bias, dilation=conv.dilation[0])
 
 
 def newest(heard: Heard, count: int) -> Heard:
     """The newest `count` codes or vectors of what was heard."""
     x, presence = heard
     if x.is_floating_point():
-        return x[:, :, x.shape[2] - count :], None
+        return x[:, x.shape[1] - count :], None
     return x[:, -count:], presence[:, -count:] if presence is not None else None
 
 
@@ -101,7 +102,7 @@ def _weight(conv: nn.Module) -> Tensor:
 
 
 class Exit(nn.Module):
-    """A 1×1 convolution into the outputs of every token, x (B, C, T) -> (B, T, head.size).
+    """A 1×1 convolution into the outputs of every token, x (B, T, C) -> (B, T, head.size).
 
     tied: its weights are the entry's table, given to each call, and so C is E.
     Raises UsageError where the table has not one vector for each output.
@@ -122,12 +123,12 @@ class Exit(nn.Module):
             head.begin(self.weight, self.bias)
 
     def forward(self, x: Tensor, entry: Entry) -> Tensor:
-        """Time comes before the outputs, the order in which the head reads them."""
+        """x (B, T, C), with the entry whose table may be shared."""
         weight = self.weight
         if weight is None:
             assert entry.table is not None
             weight = entry.table.weight
-        return F.linear(x.transpose(1, 2), weight, self.bias)
+        return F.linear(x, weight, self.bias)
 
     def weigh(self, entry: Entry) -> tuple[int, float]:
         """Parameters of its own, and multiplications with a weight per token."""

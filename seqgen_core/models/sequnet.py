@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import Memory, TokenConv, gated, preceded, read_clock, to_outputs
+from seqgen_core.models.blocks import Memory, TokenConv, read_clock
 from seqgen_core.models.condition import Condition
+from seqgen_core.models.rows import gated_doubling, gated_residual, multiply_rows
 from seqgen_core.models.sequnet_plan import BlockPlan, plan_ticks
 from seqgen_core.models.tokens import NOTHING
 from seqgen_core.settings.model import SequnetSettings
@@ -69,7 +70,7 @@ class Sequnet(CausalModel):
         if presence is not None:
             presence = F.pad(presence, (settings.kernel_size - 1, 0))[:, -wanted:]
 
-        x = self.input(codes[:, -wanted:], presence)  # (B, C, N)
+        x = self.input.rows_of(codes[:, -wanted:], presence)  # (B, N, C)
         shortcuts = []
         for block, ticks in zip(self.down, plan.down, strict=True):
             x, shortcut = block(x, memory, ticks)
@@ -78,7 +79,7 @@ class Sequnet(CausalModel):
             x = conv(x, None, memory, count)
         for level in reversed(range(len(self.up))):
             x = self.up[level](x, shortcuts[level], memory, plan.up[level])
-        outputs = to_outputs(self.output, torch.relu(x))  # (B, last, V)
+        outputs = multiply_rows(torch.relu(x), self.output.weight, self.output.bias)  # (B, last, V)
 
         if state is None:
             return outputs, []
@@ -126,7 +127,7 @@ class _Layer(nn.Module):
 
 
 class _Residual(_Layer):
-    """x (B, C, N), with further channels beside it -> (B, C, count): x plus the gated convolution of both."""
+    """x (B, N, C), with further channels beside it -> (B, count, C): x plus the gated convolution of both."""
 
     def __init__(self, inputs: int, channels: int, taps: int) -> None:
         super().__init__()
@@ -137,16 +138,12 @@ class _Residual(_Layer):
         if count == 0:
             memory.hold()
             return x
-        both = x
-        if beside is not None:
-            ticks = min(x.shape[2], beside.shape[2])
-            both = torch.cat([x[:, :, x.shape[2] - ticks :], beside[:, :, beside.shape[2] - ticks :]], dim=1)
-        past = memory.take(both)
-        return x[:, :, x.shape[2] - count :] + gated(self.gated(preceded(both, past, count + self.past)))
+        past = memory.take(x, beside)
+        return gated_residual(x, beside, past, self.gated.weight, self.gated.bias, count)
 
 
 class _Downsample(_Layer):
-    """x (B, C, N) -> (B, C, count) at half the clock; behind: 1 where the newest input is between two slow ticks."""
+    """x (B, N, C) -> (B, count, C) at half the clock; behind: 1 where the newest input is between two slow ticks."""
 
     def __init__(self, channels: int, taps: int) -> None:
         super().__init__()
@@ -154,18 +151,17 @@ class _Downsample(_Layer):
         self.gated = nn.Conv1d(channels, 2 * channels, taps, stride=2)
 
     def forward(self, x: Tensor, memory: Memory, count: int, behind: int) -> Tensor:
-        if x.shape[2] == 0:
+        if x.shape[1] == 0:
             memory.hold()
             return x
         past = memory.take(x)
         if count == 0:
-            return x[:, :, :0]
-        window = preceded(x[:, :, : x.shape[2] - behind], past, 2 * count - 1 + self.past)
-        return window[:, :, self.past :: 2] + gated(self.gated(window))
+            return x[:, :0]
+        return gated_residual(x, None, past, self.gated.weight, self.gated.bias, count, stride=2, behind=behind)
 
 
 class _Upsample(_Layer):
-    """Slow x (B, C, N) -> (B, C, count) at twice the clock; behind: 1 where the newest output is between slow ticks.
+    """Slow x (B, N, C) -> (B, count, C) at twice the clock; behind: 1 where the newest output is between slow ticks.
 
     A transposed convolution of stride 2 on the past alone: outputs at slow ticks see the taps number 0, 2, 4, …,
     outputs between them the taps 1, 3, …, both counted from the newest slow input, which has just come in the one case
@@ -182,24 +178,9 @@ class _Upsample(_Layer):
         if count == 0:
             memory.hold()
             return x
+        assert self.even.bias is not None
         past = memory.take(x)
-        slow = x if past is None else torch.cat([past, x], dim=2)
-        between = slow if behind else slow[:, :, :-1]
-        if count == 1:
-            return self._odd(between, 1) if behind else self._even(slow, 1)
-        pairs = (count + 1) // 2
-        ordered = [self._even(slow, pairs), self._odd(between, pairs)]
-        if not behind:
-            ordered.reverse()
-        return torch.stack(ordered, dim=3).flatten(2)[:, :, 2 * pairs - count :]
-
-    def _even(self, slow: Tensor, count: int) -> Tensor:
-        window = preceded(slow, None, count + self.past)
-        return window[:, :, self.past :] + gated(self.even(window))
-
-    def _odd(self, slow: Tensor, count: int) -> Tensor:
-        window = preceded(slow, None, count + self.past - 1)
-        return window[:, :, self.past - 1 :] + gated(F.conv1d(window, self.odd.weight, self.even.bias))
+        return gated_doubling(x, past, self.even.weight, self.odd.weight, self.even.bias, count, behind)
 
 
 class _Down(nn.Module):

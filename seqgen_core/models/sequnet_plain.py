@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import Memory, preceded, read_clock
+from seqgen_core.models.blocks import Memory, read_clock
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.embedding import Entry, Exit, convolve_heard, weigh
+from seqgen_core.models.rows import convolve_rows, multiply_rows, preceded_rows
 from seqgen_core.models.sequnet_plan import plan_ticks
 from seqgen_core.settings.model import SequnetPlainSettings
 from seqgen_core.settings.tokens import TokenSpec
@@ -76,7 +77,7 @@ class SequnetPlain(CausalModel):
         plan = plan_ticks(begin, tokens.shape[1], last, self.settings.levels, 1, self.settings.kernel_size)
         memory = Memory(None if state is None else state[2:])
         heard = self.entry.hear(tokens, None if state is None else state[1], presence, plan.down[0].convs[0])
-        x = self._activate(convolve_heard(self.first, heard))  # (B, C, N)
+        x = self._activate(convolve_heard(self.first, heard))  # (B, N, C)
         shortcuts = []
         for level, ticks in enumerate(plan.down):
             if level:
@@ -87,9 +88,11 @@ class SequnetPlain(CausalModel):
         for level in reversed(range(len(plan.up))):
             ticks, shortcut = plan.up[level], shortcuts[level]
             x = self._activate(self.upsample[level](x, memory, ticks.resampled, ticks.behind))
-            both = torch.cat([x, shortcut[:, :, shortcut.shape[2] - x.shape[2] :]], dim=1)
+            both = torch.cat([x, shortcut[:, shortcut.shape[1] - x.shape[1] :]], dim=2)
             x = self._activate(self.up[level](both, memory, ticks.convs[0]))
-        outputs = self.exit(x if self.mix is None else self.mix(x), self.entry)  # (B, last, head.size)
+        outputs = self.exit(
+            x if self.mix is None else multiply_rows(x, self.mix.weight, self.mix.bias), self.entry
+        )  # (B, last, head.size)
 
         if state is None:
             return outputs, []
@@ -144,11 +147,11 @@ class _Layer(nn.Module):
             nn.init.kaiming_normal_(conv.weight, a=SLOPE)
 
     def _nothing(self, x: Tensor) -> Tensor:
-        return x.new_empty(x.shape[0], self.outputs, 0)
+        return x.new_empty(x.shape[0], 0, self.outputs)
 
 
 class _Conv(_Layer):
-    """x (B, C, N) -> (B, outputs, count) at the same clock."""
+    """x (B, N, C) -> (B, count, outputs) at the same clock."""
 
     def __init__(self, inputs: int, outputs: int, taps: int) -> None:
         super().__init__(inputs, outputs, taps - 1)
@@ -159,11 +162,11 @@ class _Conv(_Layer):
         if count == 0:
             memory.hold()
             return self._nothing(x)
-        return self.conv(preceded(x, memory.take(x), count + self.past))
+        return _apply(self.conv, preceded_rows(x, memory.take(x), count + self.past))
 
 
 class _Downsample(_Layer):
-    """x (B, C, N) -> (B, outputs, count) at half the clock; behind: 1 where the newest input is between slow ticks."""
+    """x (B, N, C) -> (B, count, outputs) at half the clock; behind: 1 where the newest input is between slow ticks."""
 
     def __init__(self, inputs: int, outputs: int, taps: int) -> None:
         super().__init__(inputs, outputs, taps - 1)
@@ -171,17 +174,17 @@ class _Downsample(_Layer):
         self._begin(self.conv)
 
     def forward(self, x: Tensor, memory: Memory, count: int, behind: int) -> Tensor:
-        if x.shape[2] == 0:
+        if x.shape[1] == 0:
             memory.hold()
             return self._nothing(x)
         past = memory.take(x)
         if count == 0:
             return self._nothing(x)
-        return self.conv(preceded(x[:, :, : x.shape[2] - behind], past, 2 * count - 1 + self.past))
+        return _apply(self.conv, preceded_rows(x[:, : x.shape[1] - behind], past, 2 * count - 1 + self.past))
 
 
 class _Upsample(_Layer):
-    """Slow x (B, C, N) -> (B, outputs, count) at twice the clock; behind: 1 where the newest output is between ticks.
+    """Slow x (B, N, C) -> (B, count, outputs) at twice the clock; behind: 1 where the newest output is between ticks.
 
     A transposed convolution of stride 2 on the past alone: outputs at slow ticks see the taps number 0, 2, 4, …,
     outputs between them the taps 1, 3, …, both counted from the newest slow input.
@@ -198,21 +201,25 @@ class _Upsample(_Layer):
             memory.hold()
             return self._nothing(x)
         past = memory.take(x)
-        slow = x if past is None else torch.cat([past, x], dim=2)
-        between = slow if behind else slow[:, :, :-1]  # what stood before the newest output at a slow tick
+        slow = x if past is None else torch.cat([past, x], dim=1)
+        between = slow if behind else slow[:, :-1]  # what stood before the newest output at a slow tick
         if count == 1:
             return self._odd(between, 1) if behind else self._even(slow, 1)
         pairs = (count + 1) // 2
         ordered = [self._odd(between, pairs), self._even(slow, pairs)]
         if behind:
             ordered.reverse()
-        return torch.stack(ordered, dim=3).flatten(2)[:, :, 2 * pairs - count :]
+        return torch.stack(ordered, dim=2).flatten(1, 2)[:, 2 * pairs - count :]
 
     def _even(self, slow: Tensor, count: int) -> Tensor:
-        return self.even(preceded(slow, None, count + self.past))
+        return _apply(self.even, preceded_rows(slow, None, count + self.past))
 
     def _odd(self, slow: Tensor, count: int) -> Tensor:
-        return F.conv1d(preceded(slow, None, count + self.past - 1), self.odd.weight, self.even.bias)
+        return convolve_rows(preceded_rows(slow, None, count + self.past - 1), self.odd.weight, self.even.bias)
+
+
+def _apply(conv: nn.Conv1d, window: Tensor) -> Tensor:
+    return convolve_rows(window, conv.weight, conv.bias, conv.stride[0])
 
 
 def _layer(module: nn.Module) -> _Layer:

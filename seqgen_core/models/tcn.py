@@ -16,9 +16,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import Memory, TokenConv, preceded
+from seqgen_core.models.blocks import Memory, TokenConv
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.embedding import Entry, Exit, Heard, convolve_heard, newest, weigh
+from seqgen_core.models.rows import preceded_rows
 from seqgen_core.settings.model import TcnSettings
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -84,8 +85,8 @@ class Tcn(CausalModel):
             if x is None:
                 heard = self.entry.hear(tokens, None if state is None else state[0], presence, first)
             else:
-                heard = preceded(x, memory.take(x), first + block.past), None
-            x = block(heard, memory, second)  # (B, C, second)
+                heard = preceded_rows(x, memory.take(x), first + block.past), None
+            x = block(heard, memory, second)  # (B, second, C)
         assert x is not None
         outputs = self.exit(x, self.entry)  # (B, last, head.size)
         return outputs, [] if state is None else [self.entry.kept(tokens, state[0]), *memory.kept]
@@ -131,9 +132,9 @@ class Block(nn.Module):
             nn.init.normal_(match.weight, std=MATCH_STD)
 
     def forward(self, heard: Heard, memory: Memory, count: int) -> Tensor:
-        """The inputs that the first convolution needs -> the newest outputs (B, C, count)."""
+        """The inputs that the first convolution needs -> the newest outputs (B, count, C)."""
         x = self._drop(torch.relu(convolve_heard(self.first, heard)))
-        x = preceded(x, memory.take(x), count + self.past)
+        x = preceded_rows(x, memory.take(x), count + self.past)
         x = self._drop(torch.relu(convolve_heard(self.second, (x, None))))
         around = newest(heard, count)
         return torch.relu(x + (around[0] if self.match is None else convolve_heard(self.match, around)))

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from seqgen_core.models.base import CausalModel, LayerRow
-from seqgen_core.models.blocks import TokenConv, begin_smooth, convolve, gated, kept, preceded, to_outputs
+from seqgen_core.models.blocks import TokenConv, begin_smooth, kept
 from seqgen_core.models.condition import Condition
+from seqgen_core.models.rows import convolve_rows, gated_rows, multiply_rows, preceded_rows, takes_passes
+from seqgen_core.models.wavenet_stack import LayerTensors, run_stack
 from seqgen_core.settings.model import WaveNetSettings
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -62,32 +64,39 @@ class WaveNet(CausalModel):
         last: int,
         presence: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
-        total = tokens.shape[1]
-        x = self._enter(tokens, presence)  # (B, C, T)
-        told = None if condition.features is None else condition.features.transpose(1, 2)  # (B, F, T)
+        x = self._enter(tokens, presence)  # (B, T, C)
+        if state is not None and tokens.shape[1] > 1 and takes_passes(x, *state):
+            layers = [layer.tensors(past, condition) for layer, past in zip(self._each_layer(), state, strict=True)]
+            skip, next_state = run_stack(x, [layer.gated.dilation[0] for layer in self._each_layer()], layers)
+        else:
+            skip, next_state = self._run_layers(x, state, condition, last)
+        if self.settings.skip == "mean":
+            skip = skip / len(self.layers)
+        x = torch.relu(multiply_rows(torch.relu(skip), self.mix.weight, self.mix.bias))
+        return multiply_rows(x, self.output.weight, self.output.bias), next_state  # (B, last, V)
+
+    def _run_layers(
+        self, x: Tensor, state: list[Tensor] | None, condition: Condition, last: int
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Inputs (B, T, C) -> sums of the skip paths (B, last, S), and the next state."""
         # From its start on, each layer's outputs are needed to reach the outputs that are asked for.
-        reach = last + sum(layer.past for layer in self._each_layer())
+        total, reach = x.shape[1], last + sum(layer.past for layer in self._each_layer())
         skip, next_state = None, []
         for index, layer in enumerate(self._each_layer()):
             past = None if state is None else state[index]
             if past is not None:
                 next_state.append(kept(x, past))
             reach -= layer.past
-            x, sent = layer(x, past, condition.labels, told, min(total, reach), last)
-            skip = sent if skip is None else skip + sent  # (B, skips, last)
+            x, sent = layer(x, past, condition, min(total, reach), last)
+            skip = sent if skip is None else skip + sent  # (B, last, S)
         assert skip is not None
-        if self.settings.skip == "mean":
-            skip = skip / len(self.layers)
-        x = torch.relu(self.mix(torch.relu(skip)))
-        return to_outputs(self.output, x), next_state  # (B, last, V)
+        return skip, next_state
 
     def _enter(self, tokens: Tensor, presence: Tensor | None) -> Tensor:
         if isinstance(self.input, TokenConv):
-            return self.input(tokens, presence)
+            return self.input.rows_of(tokens, presence)
         x = self.input(tokens)  # (B, T, C)
-        if presence is not None:
-            x = x * presence[:, :, None]
-        return x.transpose(1, 2)
+        return x if presence is None else x * presence[:, :, None]
 
     def _each_layer(self) -> Iterator["Layer"]:
         for layer in self.layers:
@@ -135,19 +144,43 @@ class Layer(nn.Module):
         self.skip = nn.Conv1d(inner, settings.skip_channels, 1, bias=bias)
 
     def forward(
-        self, x: Tensor, past: Tensor | None, labels: Tensor | None, told: Tensor | None, count: int, last: int
+        self, x: Tensor, past: Tensor | None, condition: Condition, count: int, last: int
     ) -> tuple[Tensor, Tensor]:
-        """Inputs (B, C, T), features (B, F, T) -> outputs (B, C, count), for the skip path (B, skips, last)."""
-        z = convolve(self.gated, preceded(x, past, count + self.past))  # (B, 2 * inner, count)
-        if self.condition is not None:
-            z = z + self.condition(labels)[:, :, None]
-        if self.local is not None and told is not None:
-            z = z + self.local(told[:, :, told.shape[2] - count :])
-        z = gated(z)  # (B, inner, count)
-        sent = self.skip(z[:, :, count - last :])
+        """Inputs (B, T, C), past (B, C, P) -> outputs (B, count, C), for the skip path (B, last, S)."""
+        window = preceded_rows(x, None if past is None else past.transpose(1, 2), count + self.past)
+        z = convolve_rows(window, self.gated.weight, self.gated.bias, dilation=self.gated.dilation[0])
+        plus = self._told(condition, count)
+        z = gated_rows(z if plus is None else z + plus)  # (B, count, inner)
+        sent = multiply_rows(z[:, count - last :], self.skip.weight, self.skip.bias)
         if self.residual is None:
             return z, sent
-        return x[:, :, x.shape[2] - count :] + self.residual(z), sent
+        return x[:, x.shape[1] - count :] + multiply_rows(z, self.residual.weight, self.residual.bias), sent
+
+    def _told(self, condition: Condition, count: int) -> Tensor | None:
+        """What labels and the newest features add before the gates: (B, 1 or count, 2 * inner)."""
+        plus = None
+        if self.condition is not None:
+            plus = self.condition(condition.labels)[:, None]
+        if self.local is not None and condition.features is not None:
+            features = condition.features
+            told = multiply_rows(features[:, features.shape[1] - count :], self.local.weight, None)
+            plus = told if plus is None else plus + told
+        return plus
+
+    def tensors(self, past: Tensor, condition: Condition) -> LayerTensors:
+        """What the layer computes with, told of every token."""
+        count = 1 if condition.features is None else condition.features.shape[1]
+        residual = self.residual
+        return LayerTensors(
+            past,
+            self._told(condition, count),
+            self.gated.weight,
+            self.gated.bias,
+            None if residual is None else residual.weight,
+            None if residual is None else residual.bias,
+            self.skip.weight,
+            self.skip.bias,
+        )
 
 
 MODEL = WaveNet

@@ -12,8 +12,9 @@ from typing import Any
 import numba
 from numba.core import types
 
-from seqgen_core.generation.engines.cpu import arithmetic, kernels, layout, logistics, operations, picking, sampling
-from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS
+from seqgen_core.generation.engines.cpu import kernels, layout, logistics, operations, picking, sampling
+from seqgen_core.kernels import arithmetic
+from seqgen_core.kernels.arithmetic import OPTIONS
 from seqgen_core.generation.engines.cpu.kernels import arrive, glance
 from seqgen_core.generation.engines.cpu.operations import (
     CLEAR,

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS
+from seqgen_core.kernels.arithmetic import OPTIONS
 
 BLOCK = 16
 """Weights whose sum is looked at before each of them is."""

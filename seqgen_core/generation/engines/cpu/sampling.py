@@ -7,7 +7,7 @@ it counts if the uniform lies further from the edges of the token's share than f
 import numba
 import numpy as np
 
-from seqgen_core.generation.engines.cpu.arithmetic import OPTIONS, PRECISE, exp, fine_exp
+from seqgen_core.kernels.arithmetic import OPTIONS, PRECISE, exp, fine_exp
 from seqgen_core.generation.engines.cpu.logistics import draw_from_logistics
 from seqgen_core.generation.engines.cpu.picking import BLOCK, keep_likeliest, place_of, total_of
 

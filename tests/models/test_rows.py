@@ -1,0 +1,116 @@
+"""Convolutions and gates over rows: the compiled passes and autograd functions against torch in float64."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqgen_core import models
+from seqgen_core.models.base import CausalModel
+from seqgen_core.models.condition import Condition
+from seqgen_core.models.rows import gated_doubling, gated_residual
+from seqgen_core.models.tokens import random_tokens
+from seqgen_core.settings.model import SequnetSettings, WaveNetSettings
+from seqgen_core.settings.tokens import CategoricalTokens
+
+CLOSE = {"fp32": 2e-5, "bf16": 0.08}
+"""Largest difference from float64, as a share of the largest number of a tensor."""
+PRECISIONS = pytest.mark.parametrize("precision", CLOSE)
+SETTINGS = {
+    "sequnet": SequnetSettings(features=20, levels=4, depth=2, kernel_size=5),
+    "wavenet": WaveNetSettings(
+        stacks=2, layers=4, residual_channels=12, dilation_channels=160, skip_channels=16, classes=2, local_features=3
+    ),
+    "wavenet without biases": WaveNetSettings(
+        stacks=1, layers=3, residual_channels=12, dilation_channels=18, skip_channels=16, bias=False, skip="mean"
+    ),
+}
+
+
+def agree(got: Tensor | None, wanted: Tensor | None, precision: str, name: str = "") -> None:
+    assert (got is None) == (wanted is None), name
+    if got is not None and wanted is not None:
+        error = float((got.double() - wanted).abs().max()) / max(1e-9, float(wanted.abs().max()))
+        assert error < CLOSE[precision], f"{name}: {error}"
+
+
+def learned(model: CausalModel, tokens: Tensor, condition: Condition, cut: int, precision: str) -> list[Tensor]:
+    """The bits of a second stretch after a first, what it keeps, and all gradients."""
+    state = model.initial_state(len(tokens))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        _, state = model.advance(tokens[:, :cut], state, condition.stretch(0, cut))
+        state = [part.detach() for part in state]
+        outputs, state = model.advance(tokens[:, cut:-1], state, condition.stretch(cut, tokens.shape[1] - 1))
+    bits = model.head.bits(outputs, tokens[:, cut + 1 :])
+    model.zero_grad()
+    bits.mean().backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert len(gradients) == len(list(model.parameters()))
+    return [bits.detach(), *(part.detach() for part in state), *gradients]
+
+
+@PRECISIONS
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_a_training_step_after_carried_state_is_that_of_float64(kind: str, precision: str) -> None:
+    torch.manual_seed(0)
+    model = models.build(SETTINGS[kind], CategoricalTokens(values=9))
+    tokens = random_tokens(model.tokens, 2, 91)
+    labels = torch.tensor([0, 1]) if model.classes else None
+    told = torch.randn(2, 90, model.local_features) if model.local_features else None
+    got = learned(model, tokens, Condition(labels, told), 37, precision)
+    model = model.double()
+    wanted = learned(model, tokens, Condition(labels, None if told is None else told.double()), 37, "fp32")
+    for number, pair in enumerate(zip(got, wanted, strict=True)):
+        agree(*pair, precision, f"tensor {number}")
+
+
+def compared(function, tensors: list[Tensor | None], precision: str) -> None:
+    """Values and all gradients of a function, against float64 with the same numbers."""
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        given = [None if t is None else t.to(dtype).requires_grad_(t.requires_grad) for t in tensors]
+        given = [None if t is None else t.detach().requires_grad_(t.requires_grad) for t in given]
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16" and dtype == torch.float32):
+            y = function(*given)
+        weights = torch.sin(torch.arange(y.numel(), dtype=torch.float64)).view(y.shape).to(y.dtype)
+        (y * weights).sum().backward()
+        results.append([y.detach(), *(t.grad for t in given if t is not None)])
+    for pair in zip(*results, strict=True):
+        agree(*pair, precision)
+
+
+@PRECISIONS
+@pytest.mark.parametrize(("stride", "behind"), [(1, 0), (2, 0), (2, 1)])
+@pytest.mark.parametrize("past", [0, 4])
+def test_a_gated_residual_is_that_of_float64(stride: int, behind: int, past: int, precision: str) -> None:
+    torch.manual_seed(1)
+    channels, count = 17, 11
+    x = torch.randn(2, (count - 1) * stride + 1 + behind + (0 if past else 9), channels, requires_grad=True)
+    beside = torch.randn(2, x.shape[1], channels, requires_grad=True) if stride == 1 and not behind else None
+    inputs = channels * (1 if beside is None else 2)
+    weight = (torch.randn(2 * channels, inputs, 5) / math.sqrt(5 * inputs)).requires_grad_()
+    bias = torch.randn(2 * channels, requires_grad=True)
+    before = torch.randn(2, past, inputs) if past else None
+
+    def run(x: Tensor, beside: Tensor | None, past: Tensor | None, weight: Tensor, bias: Tensor) -> Tensor:
+        return gated_residual(x, beside, past, weight, bias, count, stride, behind)
+
+    compared(run, [x, beside, before, weight, bias], precision)
+
+
+@PRECISIONS
+@pytest.mark.parametrize("behind", [0, 1])
+@pytest.mark.parametrize(("count", "ticks", "past"), [(10, 5, 2), (11, 6, 2), (9, 5, 0), (2, 12, 0), (2, 1, 2)])
+def test_a_gated_doubling_is_that_of_float64(count: int, ticks: int, past: int, behind: int, precision: str) -> None:
+    torch.manual_seed(2)
+    channels = 17
+    x = torch.randn(2, ticks, channels, requires_grad=True)
+    even, odd = ((torch.randn(2 * channels, channels, taps) / 7).requires_grad_() for taps in (3, 2))
+    bias = torch.randn(2 * channels, requires_grad=True)
+    before = torch.randn(2, past, channels) if past else None
+
+    def run(x: Tensor, past: Tensor | None, even: Tensor, odd: Tensor, bias: Tensor) -> Tensor:
+        return gated_doubling(x, past, even, odd, bias, count, behind)
+
+    compared(run, [x, before, even, odd, bias], precision)
