@@ -13,6 +13,7 @@ COMMANDS = {
     "download": ("download", "Fetch sound from addresses and lists, or data sets by name."),
     "preprocess": ("preprocess", "Turn sound, text, notes or images into tokens on disk."),
     "train": ("train", "Train a model on prepared data, or go on with a run."),
+    "tune": ("tune", "Search a few settings, trial by trial."),
     "generate": ("generate", "Draw clips from a run, or continue what is real."),
     "evaluate": ("evaluate", "Score a run in bits per token."),
     "import": ("import_", "Take weights of the Seq-U-Net reference code into a run."),

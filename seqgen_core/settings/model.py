@@ -1,7 +1,7 @@
 """Settings of the models: one class per kind, joined in the union that the rest of the code walks."""
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,12 +17,17 @@ def _odd_taps(taps: int) -> int:
 class _AnyModel(Settings):
     """What every model offers."""
 
+    search: ClassVar[tuple[str, ...]] = ()
+    """What `seqgen tune` also searches where nothing is named."""
+
     mixtures: int = Field(0, ge=0, le=100)
     """Logistics that mix to the distribution of an ordered token; 0 takes a softmax, or 10 of them for pcm16 sound."""
 
 
 class WaveNetSettings(_AnyModel):
     """WaveNet (van den Oord et al. 2016): stacks of dilated causal convolutions with gates and skip connections."""
+
+    search = ("model.kernel_size=2,3",)
 
     kind: Literal["wavenet"] = "wavenet"
     """Sort of model."""
@@ -55,6 +60,8 @@ class WaveNetSettings(_AnyModel):
 class SequnetSettings(_AnyModel):
     """Seq-U-Net (Stoller et al. 2019), gated residual variant: a causal U-Net whose levels run at halving clocks."""
 
+    search = ("model.kernel_size=3,5",)
+
     kind: Literal["sequnet"] = "sequnet"
     """Sort of model."""
     features: int = Field(64, ge=1, le=8192)
@@ -71,6 +78,8 @@ class SequnetSettings(_AnyModel):
 
 class _EmbeddingModel(_AnyModel):
     """What the models offer whose experiments began with those of the TCN: text and piano rolls."""
+
+    search = ("model.dropout=0..0.5",)
 
     embedding: int = Field(0, ge=0, le=8192)
     """Numbers in the learned vector by which a token enters; 0 lets it enter as it is: one-hot, notes, an amplitude."""
@@ -122,6 +131,8 @@ class SequnetPlainSettings(_EmbeddingModel):
 class SamplernnSettings(_AnyModel):
     """SampleRNN (Mehri et al. 2017): recurrent tiers over frames, at ever faster clocks, and a network over samples."""
 
+    search = ("model.cell=gru,lstm",)
+
     kind: Literal["samplernn"] = "samplernn"
     """Sort of model."""
     frame_sizes: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field((16,), min_length=1, max_length=16)
@@ -165,6 +176,8 @@ class SamplernnSettings(_AnyModel):
 
 class PixelcnnSettings(_AnyModel):
     """Gated PixelCNN (van den Oord et al. 2016), for images: a vertical and a horizontal stack of convolutions."""
+
+    search = ("model.first_kernel_size=5,7,9",)
 
     kind: Literal["pixelcnn"] = "pixelcnn"
     """Sort of model."""

@@ -24,6 +24,7 @@ from seqgen_core.settings.model import MODEL_KINDS, ModelSettings, SequnetSettin
 from seqgen_core.settings.preprocess import PreprocessSettings
 from seqgen_core.settings.presets import load_preset
 from seqgen_core.settings.train import TrainSettings
+from seqgen_core.settings.tune import TuneSettings
 
 PROJECT_FILE = Path("seqgen.toml")
 DEFAULT_MODEL = "sequnet"
@@ -41,6 +42,8 @@ class Project(Settings):
     """The model that `seqgen train` builds."""
     train: TrainSettings = TrainSettings()
     """How `seqgen train` trains it."""
+    tune: TuneSettings = TuneSettings()
+    """How `seqgen tune` searches settings of both."""
     generate: GenerateSettings = GenerateSettings()
     """How `seqgen generate` draws from it."""
     evaluate: EvaluateSettings = EvaluateSettings()

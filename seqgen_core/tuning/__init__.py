@@ -1,0 +1,1 @@
+"""Searching settings: what to try, one trial after another, and what came of them."""
