@@ -64,7 +64,9 @@ def evaluate(
         number = class_number(label, run, needed=True)
         recordings = likelihood.file_recordings([Path(name) for name in ordinary], run.settings.data, number)
     else:
-        recordings = likelihood.split_recordings(open_run_data(run, shared.screen), settings.split)
+        data = open_run_data(run, shared.screen)
+        data.verify(settings.split)
+        recordings = likelihood.split_recordings(data, settings.split)
     with memory_guard("Lower evaluate.chunk or evaluate.batch_size."):
         result = likelihood.evaluate(
             model, recordings, chunk=settings.chunk, batch_size=settings.batch_size, progress=shared.screen

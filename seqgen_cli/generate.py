@@ -180,6 +180,7 @@ def _primes(
     shared: Shared, settings: GenerateSettings, run: "RunFolder", model: "CausalModel", label: int | None
 ) -> "list[Prime]":
     from seqgen_cli.finding import open_run_data
+    from seqgen_core.data.store import VERIFIED_AT_ONCE
     from seqgen_core.generation import starts
 
     account = run.settings.data
@@ -191,6 +192,8 @@ def _primes(
         return [own] * settings.count
     if settings.conditional:
         data = open_run_data(run, shared.screen)
+        if data.token_size(settings.split) <= VERIFIED_AT_ONCE:
+            data.verify(settings.split)
         streams = [data.stream(item) for item in data.items(settings.split)]
         if not model.local_features:
             streams = [dataclasses.replace(stream, features=None) for stream in streams]

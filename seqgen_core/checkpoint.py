@@ -73,6 +73,16 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(**parts, account=own)
 
 
+def verify_checkpoint(folder: Path) -> None:
+    """Raise DamagedError unless every file of a checkpoint is as it was written."""
+    account = read_account(folder)
+    for name, stated in account[FILES].items():
+        if stated is None:
+            _read(folder, name, load_file)
+        else:
+            _check_sum(folder, name, stated)
+
+
 def read_weights(folder: Path, *, ema: bool) -> dict[str, Tensor]:
     """The averaged weights, where they are wanted and there are any, else the plain ones; no other file is read.
 
@@ -103,10 +113,14 @@ def _tensors(folder: Path, part: str, account: dict[str, Any]) -> dict[str, Tens
     name = f"{part}.safetensors"
     if name not in account[FILES]:
         return {}
-    stated = account[FILES][name]
-    if stated is not None and _read(folder, name, _sum) != stated:
-        raise DamagedError(folder, f"{name} does not have the SHA-256 that {ACCOUNT} states")
+    if account[FILES][name] is not None:
+        _check_sum(folder, name, account[FILES][name])
     return _read(folder, name, load_file)
+
+
+def _check_sum(folder: Path, name: str, stated: str) -> None:
+    if _read(folder, name, _sum) != stated:
+        raise DamagedError(folder, f"{name} does not have the SHA-256 that {ACCOUNT} states")
 
 
 def _read(folder: Path, name: str, read: Callable[[Path], Any]) -> Any:

@@ -6,7 +6,6 @@ checkpoints/step-N/     see checkpoint.py; the newest is the last, and says whic
 import contextlib
 import json
 import re
-import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from seqgen_core.checkpoint import (
     DamagedError,
     read_account,
     read_checkpoint,
+    verify_checkpoint,
     write_checkpoint,
 )
 from seqgen_core.errors import SeqgenError, UsageError
@@ -82,21 +82,20 @@ class Checkpoints:
         """
         return self._whole(which, read_checkpoint, progress)[0]
 
-    def take_up(self, progress: Progress | None = None) -> Checkpoint | None:
-        """The last whole checkpoint, to go on with while the run is `locked`; None before the first.
+    def set_damaged_aside(self, progress: Progress | None = None) -> None:
+        """Make the last whole checkpoint the last one, before a training that holds the run (`locked`) goes on with it.
 
-        Newer ones that are damaged are set aside as damaged-step-N, with a warning. Raises SeqgenError where all are.
+        Newer ones, which are damaged, become damaged-step-N, with a warning. Raises SeqgenError where all are.
         """
         if not self.steps():
-            return None
-        checkpoint, taken = self._whole("last", read_checkpoint, progress)
+            return
+        taken = self._whole("last", verify_checkpoint, progress)[1]
         for step in self.steps():
             if step > taken:
                 aside = self.path / "checkpoints" / f"damaged-step-{step}"
-                shutil.rmtree(aside, ignore_errors=True)
+                remove_directory(aside)
                 self._folder(step).rename(aside)
                 (progress or Silent()).say(f"what is left of step {step:,} is kept as {aside}")
-        return checkpoint
 
     def account(self, which: str = "last") -> dict[str, Any]:
         """Just the readable account of a checkpoint, chosen as `load` chooses."""

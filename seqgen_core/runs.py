@@ -3,7 +3,8 @@
 settings.toml   everything resolved
 status.json     running, interrupted, finished or failed, with step and reason
 metrics.jsonl   one line per logged step or validation
-checkpoints/step-N/    see checkpoints.py; the newest is the last, and says which is the best
+data.json       sizes and times of the data's files, as training saw them
+checkpoints/    see checkpoints.py
 samples/        what was drawn from it
 """
 
@@ -96,7 +97,7 @@ class RunFolder(Checkpoints):
         if self.status["status"] != "new" or self.steps():
             return
         with contextlib.suppress(OSError):
-            for name in ("settings.toml", ".lock"):
+            for name in ("settings.toml", "data.json", ".lock"):
                 (self.path / name).unlink(missing_ok=True)
             (self.path / "checkpoints").rmdir()
             self.path.rmdir()
@@ -138,7 +139,8 @@ class RunFolder(Checkpoints):
                 while text:
                     text = text[stream.write(text) :]
             except OSError:
-                stream.truncate(end)
+                with contextlib.suppress(OSError):
+                    stream.truncate(end)
                 raise
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -150,9 +152,15 @@ class RunFolder(Checkpoints):
                 lines.append(json.loads(text))
         return lines
 
-    def forget_metrics_after(self, step: int) -> None:
-        """Drop what was logged after a step, before that step's successor is trained again."""
-        kept = [json.dumps(line) + "\n" for line in self.metrics() if line["step"] <= step]
+    def forget_metrics_after(self, step: int, *, validated: bool = True) -> None:
+        """Drop what was logged after a step, before that step's successor is trained again.
+
+        validated: whether the step's own validation is behind; else what was logged of it is dropped too.
+        """
+        lines = [line for line in self.metrics() if line["step"] <= step]
+        if not validated:
+            lines = [line for line in lines if line["step"] < step or line["kind"] == "train"]
+        kept = [json.dumps(line) + "\n" for line in lines]
         file = self.path / "metrics.jsonl"
         with self.told_when_full(file):
             write_text_atomically(file, "".join(kept))

@@ -212,14 +212,16 @@ def test_damage_is_named_and_the_whole_one_before_is_taken(run, part, how):
     assert run.steps() == [1, 2, 3]  # reading changes nothing
     before = {file: file.read_bytes() for file in run.path.glob("checkpoints/step-3/*")}
     told = Told()
-    assert run.take_up(told).account == {"step": 2}
+    run.set_damaged_aside(told)
     assert len(told.warnings) == 1
     assert run.steps() == [1, 2]
     aside = run.path / "checkpoints" / "damaged-step-3"
     assert {file.name: file.read_bytes() for file in aside.iterdir()} == {f.name: c for f, c in before.items()}
     averaged(run, 3)
-    assert run.take_up(told).account == {"step": 3}
+    run.set_damaged_aside(told)
     assert len(told.warnings) == 1
+    assert run.steps() == [1, 2, 3]
+    assert run.load("last", told).account == {"step": 3}
 
 
 @pytest.mark.parametrize("ema", [True, False])
@@ -253,7 +255,7 @@ def test_where_none_is_whole_that_is_said_and_nothing_is_touched(run):
     averaged(run, 1, 2, best=(2,))
     for step in (1, 2):
         damage(run.path / "checkpoints" / f"step-{step}" / "model.safetensors", "bit 0.9")
-    for attempt in (run.load, run.take_up, lambda: run.model(ema=False)):
+    for attempt in (run.load, run.set_damaged_aside, lambda: run.model(ema=False)):
         with pytest.raises(SeqgenError, match=r"No checkpoint of .* is whole; .*step-2 is damaged") as caught:
             attempt()
         assert "train a new run" in caught.value.hint

@@ -23,7 +23,9 @@ class Journal:
 
     def __init__(self, run: RunFolder, from_step: int, *, tensorboard: bool) -> None:
         self._run = run
-        run.forget_metrics_after(from_step)
+        # A kill between the line of a validation and its checkpoint leaves an older checkpoint of the same step.
+        validated = run.account("last").get("validated_step", from_step) if run.steps() else from_step
+        run.forget_metrics_after(from_step, validated=validated == from_step)
         self._events: Any = None
         self._full: OSError | None = None
         if tensorboard:
