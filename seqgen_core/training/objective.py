@@ -79,11 +79,12 @@ class Objective(nn.Module):
 
 def _begin(model: CausalModel, fresh: Tensor, carried: list[Tensor] | None) -> list[Tensor]:
     """The initial state in fresh rows, what was carried in the others. fresh: bool (B,), on the CPU."""
-    if carried is not None and not bool(fresh.any()):
-        return carried
     initial = model.initial_state(len(fresh))
     if carried is None or bool(fresh.all()):
         return initial
+    # What is learnt of the beginning stays part of the loss, as processes that train together want it.
+    if not bool(fresh.any()) and not any(part.requires_grad for part in initial):
+        return carried
     return [
         torch.where(fresh.to(new.device).view(-1, *[1] * (new.dim() - 1)), new, old.to(new))
         for new, old in zip(initial, carried, strict=True)
