@@ -2,7 +2,6 @@
 
 import datetime
 import shlex
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
+from seqgen_cli.trials import duration, trial_table
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.project import Project
@@ -20,11 +20,10 @@ from seqgen_core.settings.tune import TuneSettings
 if TYPE_CHECKING:
     from seqgen_core.runs import RunFolder
     from seqgen_core.tuning.folder import SearchFolder
-    from seqgen_core.tuning.search import SearchReport, TrialReport
+    from seqgen_core.tuning.report import SearchReport
 
 LONGER = 10
 """How many times as long as a trial the command at the end trains the best."""
-WIDTH = 80  # columns that the table keeps to
 
 
 def register(app: typer.Typer) -> None:
@@ -181,17 +180,10 @@ def _opening_line(folder: "SearchFolder") -> str:
     return f"{folder.path}: {trials} trials of {' or '.join(each)}{total} over {names}; Ctrl-C stops, --resume goes on"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as the options take them: 90s, 5m, 1h30m."""
-    whole = max(1, round(seconds))
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    return "".join(f"{n}{unit}" for n, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if n)
-
-
 def show(shared: Shared, report: "SearchReport") -> None:
     """All trials, the best first, and what to do with it."""
     screen, folder, best = shared.screen, report.folder, report.best
-    columns, rows = _table([d.name for d in report.dimensions], report.trials)
+    columns, rows = trial_table([d.name for d in report.dimensions], report.trials)
     over = sum(trial.state != "unfinished" for trial in report.trials)
     screen.table(f"{folder.path}: {over} of {folder.project.tune.trials} trials", columns, rows)
     for trial in report.trials:
@@ -231,39 +223,3 @@ def longer(report: "SearchReport") -> str | None:
     steps, seconds = held["steps"], held["max_time"]
     limit = f"--max-time {duration(LONGER * seconds)}" if seconds else f"--steps {LONGER * int(steps or 0)}"
     return f"seqgen train --config {shlex.quote(str(report.folder.best))} {limit}"
-
-
-def _table(names: list[str], trials: "list[TrialReport]") -> tuple[list[str], list[list[str]]]:
-    """Columns and rows within 80 columns: a column for each setting, or one for all where they are many."""
-    from seqgen_core.tuning.search import shown
-
-    columns = ["trial", ">bits", "ended", ">steps", ">time"]
-    rows = [
-        [
-            str(trial.number),
-            "" if trial.bits is None else f"{trial.bits:.4f}",
-            trial.state,
-            f"{trial.steps:,}",
-            duration(trial.seconds),
-        ]
-        for trial in trials
-    ]
-    values = [[shown(trial.settings[name]) if name in trial.settings else "" for name in names] for trial in trials]
-    short = [name.partition(".")[2] for name in names]
-    wide = [
-        [*columns, *(f">{name}" for name in short)],
-        *(row + tried for row, tried in zip(rows, values, strict=True)),
-    ]
-    if _width(wide) <= WIDTH:
-        return wide[0], wide[1:]
-    left = max(20, WIDTH - _width([columns, *rows]) - 2)
-    for row, tried in zip(rows, values, strict=True):
-        said = ", ".join(f"{name} {value}" for name, value in zip(short, tried, strict=True) if value)
-        row.append("\n".join(textwrap.wrap(said, left)))
-    return [*columns, "settings"], rows
-
-
-def _width(table: list[list[str]]) -> int:
-    """Columns of a terminal that a table takes, two between columns."""
-    widths = [max(len(cell.lstrip(">")) for cell in column) for column in zip(*table, strict=True)]
-    return sum(widths) + 2 * len(widths)

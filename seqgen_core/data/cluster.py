@@ -9,18 +9,17 @@ it, so that an innocent one is not blamed.
 import contextlib
 import itertools
 import logging
-import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from seqgen_core.data.fit import Fitness, fitness_test
-from seqgen_core.data.workers import STOP, Crashed, Done
+from seqgen_core.data.on_worker import Ticket, do_task, fault_of, stop_run, unfit
+from seqgen_core.data.workers import Crashed, Done
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.files import TEMPORARY, write_text_atomically
 from seqgen_core.progress import Progress
@@ -50,14 +49,6 @@ class Cluster:
     address: str
     work: Path
     files: Sequence[Path]
-
-
-class _Ticket(NamedTuple):
-    """What the fitness of a worker is tested with."""
-
-    run: str
-    token: str
-    files: dict[str, int]
 
 
 def run_on_cluster(
@@ -113,14 +104,14 @@ def _connected(address: str) -> Generator["Client"]:
 
 
 @contextlib.contextmanager
-def _ticket(cluster: Cluster) -> Generator[_Ticket]:
+def _ticket(cluster: Cluster) -> Generator[Ticket]:
     """What a worker is asked about: a file that only this run has, and some of those that are to be read."""
     run = uuid.uuid4().hex
     token = cluster.work / f"{TEMPORARY}cluster-{run}"
     write_text_atomically(token, run)
     files = list(cluster.files)[:: max(1, len(cluster.files) // _SAMPLE)]
     try:
-        yield _Ticket(run, str(token), {str(path): path.stat().st_size for path in files if path.exists()})
+        yield Ticket(run, str(token), {str(path): path.stat().st_size for path in files if path.exists()})
     finally:
         for leftover in cluster.work.glob(f"{token.name}*"):
             leftover.unlink(missing_ok=True)
@@ -133,7 +124,7 @@ class _Work(Generic[T, R]):
     client: "Client"
     address: str
     function: Callable[[T], R]
-    ticket: _Ticket
+    ticket: Ticket
     here: Fitness
     _lonely: float | None = None
 
@@ -146,11 +137,11 @@ class _Work(Generic[T, R]):
         here = self.here
         answers = self._run(fitness_test(), *self.ticket)
         found = {name: Fitness(**told) for name, told in answers.items() if not isinstance(told, BaseException)}
-        wrong = {worker: fault for worker, there in found.items() if (fault := _fault(here, there))}
+        wrong = {worker: fault for worker, there in found.items() if (fault := fault_of(here, there))}
         wrong |= {name: f"{type(told).__name__}: {told}" for name, told in answers.items() if name not in found}
         if wrong:
             worker, fault = next(iter(wrong.items()))
-            raise _unfit(self.address, f"{len(wrong)} of {len(answers)} workers of {self.address}", worker, fault)
+            raise unfit(self.address, f"{len(wrong)} of {len(answers)} workers of {self.address}", worker, fault)
         for fitness in found.values():
             token = Path(f"{self.ticket.token}-{fitness.mark}")
             if not _appears(token):
@@ -182,7 +173,9 @@ class _Work(Generic[T, R]):
         try:
             while True:
                 for number, task in itertools.islice(waiting, room - len(running)):
-                    running[executor.submit(_do, self.function, task, self.ticket, self.here, self.address)] = number
+                    running[executor.submit(do_task, self.function, task, self.ticket, self.here, self.address)] = (
+                        number
+                    )
                 if not running:
                     return
                 finished, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
@@ -199,7 +192,7 @@ class _Work(Generic[T, R]):
                     except CancelledError as error:
                         raise self._lost() from error
                     except ImportError as error:
-                        raise _unfit(
+                        raise unfit(
                             self.address, f"A worker of {self.address}", "one that came later", str(error)
                         ) from error
                     yield Done(number, result)
@@ -239,7 +232,7 @@ class _Work(Generic[T, R]):
         """Tell tasks under way that they are in vain, and wait until they have ended."""
         deadline = time.monotonic() + LET_GO_SECONDS
         with contextlib.suppress(SeqgenError):
-            while any(busy != 0 for busy in self._run(_stop, self.ticket.run).values() if isinstance(busy, int)):
+            while any(busy != 0 for busy in self._run(stop_run, self.ticket.run).values() if isinstance(busy, int)):
                 if time.monotonic() > deadline:
                     return
                 time.sleep(0.1)
@@ -256,53 +249,3 @@ def _appears(file: Path) -> bool:
             return True
         time.sleep(0.2)
     return False
-
-
-def _fault(here: Fitness, there: Fitness) -> str:
-    """What keeps a worker from doing the work as it would be done here; nothing where it can."""
-    if there.seqgen != here.seqgen:
-        return f"on {there.host} it has seqgen {there.seqgen}, and here is {here.seqgen}"
-    return f"on {there.host} it {there.trouble}" if there.trouble else ""
-
-
-def _unfit(address: str, who: str, worker: str, fault: str) -> SeqgenError:
-    return SeqgenError(
-        f"{who} cannot do this work: {worker}: {fault}.",
-        "The same seqgen on every worker, and inputs and output on a file system that all see at the same paths.",
-        f"Start the workers of {address} so, or leave --cluster out.",
-    )
-
-
-# in the workers
-
-_stops: dict[str, threading.Event] = {}  # by run: its work is in vain
-_busy: Counter[str] = Counter()  # by run: tasks under way in this process
-_fit: set[str] = set()  # runs whose files this process was seen to reach
-_lock = threading.Lock()
-
-
-def _do(function: Callable[[T], R], task: T, ticket: _Ticket, expected: Fitness, address: str) -> R:
-    with _lock:
-        stop = _stops.setdefault(ticket.run, threading.Event())
-        _busy[ticket.run] += 1
-    try:
-        if ticket.run not in _fit:
-            fitness = Fitness(**fitness_test()(*ticket))
-            if fault := _fault(expected, fitness):
-                raise _unfit(address, f"A worker of {address}", "one that came later", fault)
-            _fit.add(ticket.run)
-        before = STOP.set(stop)
-        try:
-            return function(task)
-        finally:
-            STOP.reset(before)
-    finally:
-        with _lock:
-            _busy[ticket.run] -= 1
-
-
-def _stop(run: str) -> int:
-    """End a run's tasks in this process; how many are still at it."""
-    with _lock:
-        _stops.setdefault(run, threading.Event()).set()
-        return _busy[run]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seqgen_core.files import write_bytes_atomically
-from seqgen_core.tuning.search import SearchReport, TrialReport, shown
+from seqgen_core.tuning.report import SearchReport, TrialReport, shown
 from seqgen_core.tuning.space import Choice, Dimension
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ so a search that was stopped or killed goes on as it would have.
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from seqgen_core.runs import RunFolder
 from seqgen_core.settings.project import Project
 from seqgen_core.training import loop
 from seqgen_core.tuning.folder import SearchFolder
+from seqgen_core.tuning.report import SearchReport, shown, trial_reports
 from seqgen_core.tuning.space import Dimension, Value, assigned, dimensions
 
 if TYPE_CHECKING:
@@ -37,39 +37,6 @@ _UNHURT_STAGES = 2  # no trial ends before: too early to tell
 _UNHURT_TRIALS = 4  # trials run in full before any is compared
 _RANDOM_TRIALS = 5  # drawn evenly before the estimator has something to go by
 _VALIDATIONS = 8  # wanted of a trial whose steps are counted, at least
-
-
-@dataclass(frozen=True)
-class TrialReport:
-    """One trial. state: finished, stopped early, failed or unfinished. settings: what it tried, by dotted name.
-
-    bits: held-out bits per token, the best of a finished trial and the last of one that was stopped early.
-    seconds: of training. reason: why it failed.
-    """
-
-    number: int
-    state: str
-    bits: float | None
-    settings: dict[str, Value]
-    steps: int
-    seconds: float
-    run: Path
-    reason: str
-
-
-@dataclass(frozen=True)
-class SearchReport:
-    """How a search stands. trials: the best first, failed ones last. interrupted: by what, if it was."""
-
-    folder: SearchFolder
-    dimensions: list[Dimension]
-    trials: list[TrialReport]
-    interrupted: str = ""
-
-    @property
-    def best(self) -> TrialReport | None:
-        """The finished trial with the fewest bits."""
-        return next((trial for trial in self.trials if trial.state == "finished"), None)
 
 
 def limits(project: Project) -> dict[str, float | int | None]:
@@ -112,14 +79,14 @@ def search(
         study.set_user_attr("data", data.content_hash())
         searching = _Search(folder, study, wanted, data, make_run, progress or Silent())
         interrupted = searching.run()
-        return SearchReport(folder, wanted, _reports(folder, study, wanted), interrupted)
+        return SearchReport(folder, wanted, trial_reports(folder, study, wanted), interrupted)
 
 
 def standing(folder: SearchFolder) -> SearchReport:
     """How a search stands, while nobody is at work on it."""
     wanted = dimensions(folder.project)
     with folder.locked():
-        return SearchReport(folder, wanted, _reports(folder, folder.study(), wanted))
+        return SearchReport(folder, wanted, trial_reports(folder, folder.study(), wanted))
 
 
 class _Search:
@@ -220,7 +187,7 @@ class _Search:
         return self.make_run(path, project.model_copy(update={"train": project.train.model_copy(update=ours)}))
 
     def _tell(self, number: int, stages: "_Stages") -> None:
-        report = next(one for one in _reports(self.folder, self.study, self.wanted) if one.number == number)
+        report = next(one for one in trial_reports(self.folder, self.study, self.wanted) if one.number == number)
         tried = ", ".join(f"{name.partition('.')[2]} {shown(value)}" for name, value in report.settings.items())
         came = f": {report.bits:.4f} bits" if report.bits is not None else ""
         why = f" ({report.reason})" if report.reason else ""
@@ -234,7 +201,7 @@ class _Search:
             )
 
     def _keep_best(self) -> None:
-        best = SearchReport(self.folder, self.wanted, _reports(self.folder, self.study, self.wanted)).best
+        best = SearchReport(self.folder, self.wanted, trial_reports(self.folder, self.study, self.wanted)).best
         if best is not None:
             told = f"Trial {best.number} of {self.folder.path}: {best.bits:.4f} held-out bits per token."
             self.folder.write_best(assigned(self.project, best.settings), told)
@@ -290,39 +257,3 @@ class _OneTrial(Silent):
 
     def warn(self, line: str) -> None:
         self._progress.warn(f"{self._name}: {line}")
-
-
-def shown(value: Value) -> str:
-    """A setting's value with as many digits as matter to a reader."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _reports(folder: SearchFolder, study: "Study", wanted: list[Dimension]) -> list[TrialReport]:
-    from optuna.trial import TrialState
-
-    names = {
-        TrialState.COMPLETE: "finished",
-        TrialState.PRUNED: "stopped early",
-        TrialState.FAIL: "failed",
-        TrialState.RUNNING: "unfinished",
-    }
-    found = []
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state not in names:
-            continue
-        known: dict[str, Any] = trial.user_attrs
-        last = trial.intermediate_values[max(trial.intermediate_values)] if trial.intermediate_values else None
-        found.append(
-            TrialReport(
-                number=trial.number,
-                state=names[trial.state],
-                bits=trial.value if trial.state == TrialState.COMPLETE else last,
-                settings={one.name: one.value_of(trial.params[one.name]) for one in wanted if one.name in trial.params},
-                steps=known.get("steps", 0),
-                seconds=known.get("seconds", 0.0),
-                run=folder.trial(trial.number),
-                reason=known.get("reason", ""),
-            )
-        )
-    order = list(names.values())
-    return sorted(found, key=lambda one: (order.index(one.state), one.bits is None, one.bits or 0.0, one.number))

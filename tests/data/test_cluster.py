@@ -17,6 +17,7 @@ import pytest
 from test_preprocess import RATE, fill, prepare
 
 from seqgen_core.data import cluster as on_cluster
+from seqgen_core.data import on_worker
 from seqgen_core.data.cluster import Cluster, run_on_cluster
 from seqgen_core.data.fit import Fitness, fitness_test
 from seqgen_core.data.preprocess import LOCK
@@ -198,11 +199,11 @@ def test_another_decoder_on_the_workers_is_told(scheduler, tmp_path, monkeypatch
 
 def test_a_worker_that_comes_later_is_tested_before_its_first_task(tmp_path):
     here = Fitness(**fitness_test()("run", str(tmp_path / "token"), {}))
-    ticket = on_cluster._Ticket("late", str(tmp_path / "token"), {})
+    ticket = on_worker.Ticket("late", str(tmp_path / "token"), {})
     with pytest.raises(SeqgenError, match=r"one that came later: on .* it cannot use .*token: No such file"):
-        on_cluster._do(square_or_die, 3, ticket, here, "tcp://there:1")
+        on_worker.do_task(square_or_die, 3, ticket, here, "tcp://there:1")
     (tmp_path / "token").write_text("late")
-    assert on_cluster._do(square_or_die, 3, ticket, here, "tcp://there:1") == 9
+    assert on_worker.do_task(square_or_die, 3, ticket, here, "tcp://there:1") == 9
 
 
 def test_the_test_of_fitness_runs_where_seqgen_is_not_installed(tmp_path):

@@ -19,7 +19,8 @@ from seqgen_core.training import loop
 from seqgen_core.training.loop import TrainReport
 from seqgen_core.tuning import search as searching
 from seqgen_core.tuning.folder import SearchFolder
-from seqgen_core.tuning.search import SearchReport, limits, search, standing
+from seqgen_core.tuning.report import SearchReport
+from seqgen_core.tuning.search import limits, search, standing
 
 pytest.importorskip("optuna")
 SEARCH = ("learning_rate=1e-4..1e-1 log", "schedule=constant,cosine")
