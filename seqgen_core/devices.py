@@ -19,7 +19,7 @@ def choose_device(wanted: str, number: int | None = None) -> torch.device:
     """
     if number is not None and wanted in ("auto", "cuda") and torch.cuda.is_available():
         wanted = f"cuda:{number}"
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32: law 3 asks for 1e-4, and TF32 has ten bits
+    allow_tf32(False)
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,6 +31,20 @@ def choose_device(wanted: str, number: int | None = None) -> torch.device:
     if not there:
         raise UsageError(f"There is no device {wanted!r} on this machine.", hint="--device auto takes what there is.")
     return device
+
+
+def allow_tf32(wanted: bool) -> None:
+    """Whether a GPU may round the factors of fp32 products to ten bits; law 3 asks for 1e-4, and so for no."""
+    torch.backends.cudnn.allow_tf32 = wanted
+    torch.backends.cuda.matmul.allow_tf32 = wanted
+
+
+def use_precision(precision: str, device: torch.device) -> None:
+    """Get a device ready for training: fp32, tf32 or bf16. Raises UsageError for tf32 elsewhere than on CUDA."""
+    if precision == "tf32" and device.type != "cuda":
+        raise UsageError(f"train.precision = tf32 is for CUDA; this is {device.type}.", "fp32 or bf16.")
+    allow_tf32(precision == "tf32")
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # the shapes of training stay the same
 
 
 def use_threads(wanted: int, processes: int = 1) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqgen_core.devices import choose_device, memory_guard
+from seqgen_core.devices import choose_device, memory_guard, use_precision, use_threads
 from seqgen_core.errors import SeqgenError, UsageError
 
 
@@ -58,3 +58,35 @@ def test_a_real_allocation_that_fails():
 def test_other_faults_pass_through():
     with pytest.raises(RuntimeError, match=r"^size mismatch$"), memory_guard("Do less."):
         raise RuntimeError("size mismatch")
+
+
+def test_one_of_several_processes_takes_the_gpu_of_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert choose_device("auto", 2) == torch.device("cuda", 2)
+    assert choose_device("cuda", 3) == torch.device("cuda", 3)
+    assert choose_device("cpu", 1) == torch.device("cpu")
+
+
+def test_ten_bits_only_where_they_are_asked_for():
+    use_precision("fp32", torch.device("cpu"))
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    with pytest.raises(UsageError, match="tf32 is for CUDA"):
+        use_precision("tf32", torch.device("cpu"))
+    try:
+        use_precision("tf32", torch.device("cuda"))
+        assert torch.backends.cudnn.allow_tf32
+        assert torch.backends.cuda.matmul.allow_tf32
+    finally:
+        use_precision("fp32", torch.device("cpu"))
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch):
+    before, taken = torch.get_num_threads(), []
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    monkeypatch.setattr("os.cpu_count", lambda: 9)
+    for wanted, processes in ((0, 1), (0, 4), (0, 100), (3, 4)):
+        use_threads(wanted, processes)
+    assert taken == [8, 2, 1, 3]
+    assert torch.get_num_threads() == before

@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from seqgen_core.models.base import CausalModel
 from seqgen_core.training.parallel import laid_as
@@ -24,13 +25,14 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, model: CausalModel, step: int) -> None:
         """Move the average towards the weights after their step-th step."""
-        share = 1.0 - min(self.decay, (1 + step) / (10 + step))
+        averages, values = [], []
         for name, value in model.state_dict().items():
-            average = self.weights[name]
-            if average.is_floating_point():
-                average.lerp_(value, share)
+            if value.is_floating_point():
+                averages.append(self.weights[name])
+                values.append(value)
             else:
-                average.copy_(value)
+                self.weights[name].copy_(value)
+        get_ema_multi_avg_fn(min(self.decay, (1 + step) / (10 + step)))(averages, values, step)
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take the averages of a checkpoint."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqgen_core import models
 from seqgen_core.data.store import PreparedData
-from seqgen_core.devices import choose_device, use_threads
+from seqgen_core.devices import choose_device, use_precision, use_threads
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.runs import Checkpoint
@@ -61,6 +61,7 @@ class Learner:
         self.settings, self.group = settings, group
         use_threads(training.threads, group.place.local_size)
         self.device = choose_device(training.device, None if alone else group.place.local_rank)
+        use_precision(training.precision, self.device)
         torch.manual_seed(training.seed)
         self.model = models.build(settings.model, settings.tokens)
         if checkpoint is not None:

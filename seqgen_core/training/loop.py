@@ -305,7 +305,7 @@ class _Trainer:
         rate, clip = self.settings.learning_rate, self.settings.clip_norm
         changes = [f"train.learning_rate (now {rate:g})", f"train.clip_norm (now {clip or 'none'})"]
         hint = f"Lower {' or '.join(changes)}" + (
-            ", or use precision fp32" if self.settings.precision == "bf16" else ""
+            ", or use precision fp32" if self.settings.precision != "fp32" else ""
         )
         start = f"its last good checkpoint, step {there[-1]:,}" if there else "the start"
         again = f"`seqgen train --resume {self.run.path} --learning-rate {rate / 3:.1g}` goes on from {start}"

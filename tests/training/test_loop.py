@@ -410,3 +410,24 @@ def test_checkpoints_come_by_time_too_and_change_nothing(tmp_path, tiny_data):
     assert seldom.steps() == [6]
     first, second = often.load().model, seldom.load().model
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("model", ["wavenet", "samplernn"])
+def test_a_compiled_step_trains_as_an_eager_one(tmp_path, tiny_data, monkeypatch, model):
+    """The step is traced as on a GPU; what it becomes there, machine code, is left out here."""
+    compiled = []
+
+    def trace(objective):
+        compiled.append(1)
+        objective._compiled_call_impl = torch.compile(objective._call_impl, backend="aot_eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    runs = [
+        make_run(tmp_path / str(wanted), tiny_data, model, steps=4, log_every=1, compile=wanted)
+        for wanted in (False, True)
+    ]
+    for run in runs:
+        loop.train(run, tiny_data)
+    assert compiled == [1]
+    eager, traced = ([line["bits"] for line in lines(run, "train")] for run in runs)
+    assert traced == pytest.approx(eager, rel=1e-4)
