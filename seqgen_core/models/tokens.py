@@ -25,8 +25,9 @@ def check_tokens(tokens: Tensor, spec: TokenSpec) -> None:
 
 def check_codes(name: str, codes: Tensor, values: int) -> None:
     """Raise ShapeError unless all codes lie in [0, values)."""
-    # On other devices the look-up itself complains; asking here would make the device wait at every step.
-    if codes.device.type != "cpu":
+    # On other devices the look-up itself complains; asking here would make the device wait at every step, and would cut
+    # a compiled step in two.
+    if codes.device.type != "cpu" or torch.compiler.is_compiling():
         return
     low, high = (int(edge) for edge in torch.aminmax(codes))
     if low < 0 or high >= values:
