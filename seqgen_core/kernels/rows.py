@@ -6,41 +6,18 @@ all clips, so that threads can share it.
 Axes: B clips, N ticks of a clip, C channels, V token values.
 """
 
-import hashlib
-import itertools
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 
-from seqgen_core.kernels import arithmetic
-from seqgen_core.kernels.arithmetic import FAST, exp, gate, gate_slopes
+from seqgen_core.kernels.arithmetic import exp, gate, gate_slopes
+from seqgen_core.kernels.compiling import codes_at, compiled, floats_at, stamp, words_at
 
-LEAST_WORK = 2**16
-"""Numbers of a pass for which a second thread is worth waking."""
-OPTIONS: dict[str, Any] = {"fastmath": FAST, "error_model": "numpy", "boundscheck": False, "nogil": True}
 _ONE, _ZERO, _LEAST_RANK = np.float32(1), np.float32(0), np.int32(-(2**31))
 _HALF_STEP, _WORD = np.uint32(0x7FFF), np.uint32(16)
-
-
-def _pointer(kind: Any) -> Any:
-    def at(typingctx: Any, address: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-        return types.CPointer(kind)(types.int64), generate
-
-    return intrinsic(at)
-
-
-_floats_at, _words_at, _codes_at = _pointer(types.float32), _pointer(types.uint16), _pointer(types.int64)
 
 
 class _Form(NamedTuple):
@@ -54,11 +31,6 @@ class _Form(NamedTuple):
 
 
 @numba.njit(inline="always")
-def _fine_row(address, count):
-    return numba.carray(_floats_at(address), count)
-
-
-@numba.njit(inline="always")
 def _read_fine(row, place):
     return row[place]
 
@@ -66,11 +38,6 @@ def _read_fine(row, place):
 @numba.njit(inline="always")
 def _write_fine(row, place, value):
     row[place] = value
-
-
-@numba.njit(inline="always")
-def _coarse_row(address, count):
-    return numba.carray(_words_at(address), count)
 
 
 @numba.njit(forceinline=True)
@@ -92,26 +59,9 @@ def _rank(bits):
 
 
 _FORMS = {
-    "float32": _Form(4, _fine_row, _read_fine, _write_fine),
-    "bfloat16": _Form(2, _coarse_row, _read_coarse, _write_coarse),
+    "float32": _Form(4, floats_at, _read_fine, _write_fine),
+    "bfloat16": _Form(2, words_at, _read_coarse, _write_coarse),
 }
-
-
-@cache
-def _stamp() -> str:
-    """Of the code: numba keys its cache on what a closure holds, so a change in any file compiles anew."""
-    digest = hashlib.sha256()
-    for path in (__file__, str(arithmetic.__file__)):
-        digest.update(Path(path).read_bytes())
-    return digest.hexdigest()
-
-
-def _compiled(function: Callable[..., None]) -> Any:
-    """The function as machine code, compiled at its first call on a machine and read from a cache on disk later."""
-    try:
-        return numba.njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:  # neither the package's folder nor the person's own can be written: compiled every time
-        return numba.njit(**OPTIONS)(function)
 
 
 @cache
@@ -120,12 +70,12 @@ def gate_pass(z_format: str, y_format: str) -> Any:
 
     x is float32; z and y are of the given formats.
     """
-    stamp, heard, given = _stamp(), _FORMS[z_format], _FORMS[y_format]
+    mark, heard, given = stamp(__file__), _FORMS[z_format], _FORMS[y_format]
     z_bytes, z_row, z_read = heard.bytes, heard.row, heard.read
     y_bytes, y_row, y_write = given.bytes, given.row, given.write
 
-    def run(first, stop, ticks, channels, z, z_clip, z_tick, x, x_clip, x_tick, y, y_clip, y_tick):
-        stamp  # noqa: B018
+    def run(first, stop, part, ticks, channels, z, z_clip, z_tick, x, x_clip, x_tick, y, y_clip, y_tick):
+        mark  # noqa: B018
         for row in range(first, stop):
             clip = row // ticks
             tick = row - clip * ticks
@@ -133,25 +83,30 @@ def gate_pass(z_format: str, y_format: str) -> Any:
             signals, gates = z_row(here, channels), z_row(here + z_bytes * channels, channels)
             outputs = y_row(y + y_bytes * (clip * y_clip + tick * y_tick), channels)
             if x != 0:
-                before = _fine_row(x + 4 * (clip * x_clip + tick * x_tick), channels)
+                before = floats_at(x + 4 * (clip * x_clip + tick * x_tick), channels)
                 for c in range(channels):
                     y_write(outputs, c, before[c] + gate(z_read(signals, c), z_read(gates, c)))
             else:
                 for c in range(channels):
                     y_write(outputs, c, gate(z_read(signals, c), z_read(gates, c)))
 
-    return _compiled(run)
+    return compiled(run)
 
 
 @cache
 def gate_gradient_pass(z_format: str, y_format: str) -> Any:
-    """The gradient by z of `gate_pass`, from that by y, in the format of z; its rows may take the place of z."""
-    stamp, heard, given = _stamp(), _FORMS[z_format], _FORMS[y_format]
+    """The gradient by z of `gate_pass`, from that by y, in the format of z, and its sums over all rows.
+
+    sums: address of 2C float32 for each part, to which the part's sums are added.
+    """
+    mark, heard, given = stamp(__file__), _FORMS[z_format], _FORMS[y_format]
     z_bytes, z_row, z_read, z_write = heard
     y_bytes, y_row, y_read = given.bytes, given.row, given.read
 
-    def run(first, stop, ticks, channels, z, z_clip, z_tick, y, y_clip, y_tick, dz, dz_clip, dz_tick):
-        stamp  # noqa: B018
+    def run(first, stop, part, ticks, channels, z, z_clip, z_tick, y, y_clip, y_tick, dz, dz_clip, dz_tick, sums):
+        mark  # noqa: B018
+        mine = sums + 8 * part * channels
+        signal_sums, gate_sums = floats_at(mine, channels), floats_at(mine + 4 * channels, channels)
         for row in range(first, stop):
             clip = row // ticks
             tick = row - clip * ticks
@@ -163,22 +118,26 @@ def gate_gradient_pass(z_format: str, y_format: str) -> Any:
             for c in range(channels):
                 by_signal, by_gate = gate_slopes(z_read(signals, c), z_read(gates, c))
                 slope = y_read(by_outputs, c)
-                z_write(by_signals, c, slope * by_signal)
-                z_write(by_gates, c, slope * by_gate)
+                by_signal *= slope
+                by_gate *= slope
+                z_write(by_signals, c, by_signal)
+                z_write(by_gates, c, by_gate)
+                signal_sums[c] += by_signal
+                gate_sums[c] += by_gate
 
-    return _compiled(run)
+    return compiled(run)
 
 
 @cache
 def likelihood_pass(form: str) -> Any:
     """Of rows of V unnormalised log-probabilities: their log-sum-exp, and what of it each target falls short (nats)."""
-    stamp, heard = _stamp(), _FORMS[form]
+    mark, heard = stamp(__file__), _FORMS[form]
     x_bytes, x_row, x_read = heard.bytes, heard.row, heard.read
 
-    def run(first, stop, values, x, targets, sums, nats):
-        stamp  # noqa: B018
-        wanted = numba.carray(_codes_at(targets), stop)
-        totals, short = _fine_row(sums, stop), _fine_row(nats, stop)
+    def run(first, stop, part, values, x, targets, sums, nats):
+        mark  # noqa: B018
+        wanted = codes_at(targets, stop)
+        totals, short = floats_at(sums, stop), floats_at(nats, stop)
         for row in range(first, stop):
             outputs = x_row(x + x_bytes * row * values, values)
             largest, wrong = _LEAST_RANK, np.int32(0)
@@ -193,19 +152,19 @@ def likelihood_pass(form: str) -> Any:
             short[row] = rest + (most - x_read(outputs, wanted[row]))
             totals[row] = most + rest
 
-    return _compiled(run)
+    return compiled(run)
 
 
 @cache
 def likelihood_gradient_pass(form: str) -> Any:
     """The gradient by x of the nats of `likelihood_pass`, each row times its slope, in the format of x."""
-    stamp, heard = _stamp(), _FORMS[form]
+    mark, heard = stamp(__file__), _FORMS[form]
     x_bytes, x_row, x_read, x_write = heard
 
-    def run(first, stop, values, x, targets, sums, slopes, slope_step, dx):
-        stamp  # noqa: B018
-        wanted, totals = numba.carray(_codes_at(targets), stop), _fine_row(sums, stop)
-        steep = _fine_row(slopes, (stop - 1) * slope_step + 1)
+    def run(first, stop, part, values, x, targets, sums, slopes, slope_step, dx):
+        mark  # noqa: B018
+        wanted, totals = codes_at(targets, stop), floats_at(sums, stop)
+        steep = floats_at(slopes, (stop - 1) * slope_step + 1)
         for row in range(first, stop):
             outputs, by_outputs = x_row(x + x_bytes * row * values, values), x_row(dx + x_bytes * row * values, values)
             total, slope = totals[row], steep[row * slope_step]
@@ -214,22 +173,4 @@ def likelihood_gradient_pass(form: str) -> Any:
             right = slope * (exp(x_read(outputs, wanted[row]) - total) - _ONE)
             x_write(by_outputs, wanted[row], right)
 
-    return _compiled(run)
-
-
-@cache
-def _others(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
-
-
-def share(run: Callable[..., None], rows: int, width: int, threads: int, *arguments: int) -> None:
-    """Run a pass over all rows, of `width` numbers each, by as many threads as are worth it."""
-    threads = min(threads, 1 + rows * width // LEAST_WORK)
-    if threads == 1:
-        run(0, rows, *arguments)
-        return
-    cuts = [rows * number // threads for number in range(threads + 1)]
-    parts = [_others(threads - 1).submit(run, first, stop, *arguments) for first, stop in itertools.pairwise(cuts[1:])]
-    run(0, cuts[1], *arguments)
-    for part in parts:
-        part.result()
+    return compiled(run)

@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from seqgen_core.kernels import products
 from seqgen_core.kernels import rows as passes
+from seqgen_core.kernels.compiling import parts_of, share
 
 _FORMATS = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 _LAST = torch.channels_last
@@ -74,15 +76,40 @@ def multiply(window: Tensor, weight: Tensor, bias: Tensor | None, stride: int, d
 
 
 def multiply_gradients(
-    dz: Tensor, window: Tensor, weight: Tensor, stride: int, dilation: int, inputs: bool, bias: bool
-) -> tuple[Tensor | None, Tensor, Tensor | None]:
-    """Gradients by window (B, L, C), weight (O, C, K) and bias of `multiply`."""
-    by_window, by_weight, by_bias = torch.ops.aten.convolution_backward(
-        _image(dz), _image(window), weight, [weight.shape[0]], (1, stride), (0, 0), (1, dilation), False, (0, 0), 1,
-        (inputs, True, bias),
-    )  # fmt: skip
-    rows = by_window.permute(0, 2, 3, 1)[:, 0] if inputs else None
-    return rows, by_weight[:, :, 0].float(), by_bias.float() if bias else None
+    dz: Tensor, window: Tensor, weight: Tensor, stride: int, dilation: int, inputs: bool
+) -> tuple[Tensor | None, Tensor]:
+    """Gradients by window (B, L, C) and by the weight (O, C, K) of `multiply`."""
+    ours = dz.dtype == torch.float32
+    by_window, by_weight = None, None
+    if inputs or not ours:
+        by_window, by_weight, _ = torch.ops.aten.convolution_backward(
+            _image(dz), _image(window), weight, None, (1, stride), (0, 0), (1, dilation), False, (0, 0), 1,
+            (inputs, not ours, False),
+        )  # fmt: skip
+    rows = by_window.permute(0, 2, 3, 1)[:, 0] if by_window is not None else None
+    if by_weight is not None:
+        return rows, by_weight[:, :, 0].float()
+    return rows, _by_weight(dz, window, weight.shape[3], stride, dilation)
+
+
+def _by_weight(dz: Tensor, window: Tensor, taps: int, stride: int, dilation: int) -> Tensor:
+    """The gradient by the weight (O, C, K)."""
+    batch, ticks, outputs = dz.shape
+    channels, threads = window.shape[2], torch.get_num_threads()
+    wide = -(-outputs // products.WIDE) * products.WIDE
+    found = dz.new_zeros(taps * channels, wide)
+    # Where taps are neighbours, a tick and those after it are one long row of numbers.
+    stretches = 1 if dilation == 1 else taps
+    rows = taps * channels // stretches
+    room = dz.new_empty(parts_of(rows, batch * ticks, threads) * products.ROOM)
+    for number in range(stretches):
+        share(
+            products.product_pass(), rows, batch * ticks, threads, batch, ticks, outputs,
+            window.data_ptr() + 4 * number * dilation * window.stride(1), window.stride(0), stride * window.stride(1),
+            dz.data_ptr(), dz.stride(0), dz.stride(1),
+            found.data_ptr() + 4 * number * rows * wide, wide, room.data_ptr(),
+        )  # fmt: skip
+    return found.view(taps, channels, wide)[:, :, :outputs].permute(2, 1, 0)
 
 
 def convolve_rows(window: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -111,21 +138,25 @@ def open_gates(z: Tensor, x: Tensor | None, y: Tensor) -> None:
     run = passes.gate_pass(_FORMATS[z.dtype], _FORMATS[y.dtype])
     batch, ticks, channels = y.shape
     added = (0, 0, 0) if x is None else (x.data_ptr(), x.stride(0), x.stride(1))
-    passes.share(
+    share(
         run, batch * ticks, 8 * channels, torch.get_num_threads(), ticks, channels,
         z.data_ptr(), z.stride(0), z.stride(1), *added, y.data_ptr(), y.stride(0), y.stride(1),
     )  # fmt: skip
 
 
-def open_gates_gradient(z: Tensor, dy: Tensor, dz: Tensor) -> None:
-    """dz (B, N, 2C): the gradient by z, from that by the gated values dy (B, N, C)."""
+def open_gates_gradient(z: Tensor, dy: Tensor, dz: Tensor) -> Tensor:
+    """dz (B, N, 2C): the gradient by z, from that by the gated values dy (B, N, C). Returns its sums (2C,) over all."""
     run = passes.gate_gradient_pass(_FORMATS[z.dtype], _FORMATS[dy.dtype])
     batch, ticks, channels = dy.shape
-    passes.share(
-        run, batch * ticks, 8 * channels, torch.get_num_threads(), ticks, channels,
+    rows, width, threads = batch * ticks, 8 * channels, torch.get_num_threads()
+    parts = parts_of(rows, width, threads)
+    sums = torch.zeros(parts, 2 * channels)
+    share(
+        run, rows, width, threads, ticks, channels,
         z.data_ptr(), z.stride(0), z.stride(1), dy.data_ptr(), dy.stride(0), dy.stride(1),
-        dz.data_ptr(), dz.stride(0), dz.stride(1),
+        dz.data_ptr(), dz.stride(0), dz.stride(1), sums.data_ptr(),
     )  # fmt: skip
+    return sums[0] if parts == 1 else sums.sum(dim=0)
 
 
 def side_by_side(x: Tensor) -> Tensor:
@@ -163,9 +194,9 @@ class _GatedResidual(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         window, ready, z = ctx.saved_tensors
         dy, dz = side_by_side(dy), torch.empty_like(z)
-        open_gates_gradient(z, dy, dz)
+        by_bias = open_gates_gradient(z, dy, dz)
         inputs = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
-        by_window, by_weight, by_bias = multiply_gradients(dz, window, ready, ctx.stride, 1, inputs, ctx.bias)
+        by_window, by_weight = multiply_gradients(dz, window, ready, ctx.stride, 1, inputs)
         dx = by_beside = None
         if by_window is not None:
             channels = dy.shape[2]
@@ -175,7 +206,7 @@ class _GatedResidual(torch.autograd.Function):
             _ticks(dx, dy.shape[1], ctx.stride, ctx.behind).add_(dy)
             if ctx.ticks[1] is not None:
                 by_beside = _stretch(by_window[:, :, channels:], ctx.ticks[1]).to(dy.dtype)
-        return dx, by_beside, None, by_weight, by_bias, None, None, None
+        return dx, by_beside, None, by_weight, by_bias if ctx.bias else None, None, None, None
 
 
 def _ticks(x: Tensor, count: int, stride: int, behind: int) -> Tensor:
@@ -258,7 +289,7 @@ class _GatedDoubling(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         window, even, odd, *z = ctx.saved_tensors
         dy, count = side_by_side(dy), dy.shape[1]
-        inputs, found = ctx.needs_input_grad[0], []
+        inputs, found, by_bias = ctx.needs_input_grad[0], [], torch.zeros(z[0].shape[2])
         for number, (ticks, ends) in enumerate(_interleaved(count, ctx.behind)):
             dz = torch.empty_like(z[number])
             last = dz.shape[1] - ends
@@ -266,20 +297,18 @@ class _GatedDoubling(torch.autograd.Function):
             dz[:, last:] = 0
             if ticks:
                 place = _alternate(dy, number, ctx.behind)
-                open_gates_gradient(_ticks(z[number], ticks, 1, ends), place, _ticks(dz, ticks, 1, ends))
-            found.append(multiply_gradients(dz, window, (even, odd)[number], 1, 1, inputs, True))
-        (by_slow, by_even, by_bias), (by_slow_too, by_odd, by_bias_too) = found
+                by_bias += open_gates_gradient(_ticks(z[number], ticks, 1, ends), place, _ticks(dz, ticks, 1, ends))
+            found.append(multiply_gradients(dz, window, (even, odd)[number], 1, 1, inputs))
+        (by_slow, by_even), (by_slow_too, by_odd) = found
         dx = None
-        if by_slow is not None and by_slow_too is not None and by_bias is not None and by_bias_too is not None:
+        if by_slow is not None and by_slow_too is not None:
             by_slow = by_slow.to(dy.dtype)
             by_slow += by_slow_too
             for number, (ticks, ends) in enumerate(_interleaved(count, ctx.behind)):
                 if ticks:
                     _ticks(by_slow, ticks, 1, ends).add_(_alternate(dy, number, ctx.behind))
             dx = _stretch(by_slow, ctx.ticks)
-        assert by_bias is not None
-        assert by_bias_too is not None
-        return dx, None, by_even, by_odd, by_bias + by_bias_too, None, None
+        return dx, None, by_even, by_odd, by_bias, None, None
 
 
 def _interleaved(count: int, behind: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -144,19 +144,17 @@ class _Stack(torch.autograd.Function):
                     by_residual, by_residual_bias = _residual_gradients(dx, values, by_values, layer, kind)
                 z, window = raws[index], windows[index]
                 dz = torch.empty_like(z)
-                open_gates_gradient(z, by_values, dz)
+                by_bias = open_gates_gradient(z, by_values, dz)
                 by_plus = None
                 if layer.plus is not None and layer.plus.requires_grad:
                     by_plus = (dz if layer.plus.shape[1] > 1 else dz.sum(dim=1, keepdim=True)).to(layer.plus.dtype)
                 wanted = index > 0 or ctx.needs_input_grad[0]
-                by_window, by_gated, by_bias = multiply_gradients(
-                    dz, window, weights[index], 1, plan.dilations[index], wanted, layer.gated_bias is not None
-                )
+                by_window, by_gated = multiply_gradients(dz, window, weights[index], 1, plan.dilations[index], wanted)
                 if by_window is not None:
                     by_inputs = by_window[:, by_window.shape[1] - steps :].to(by_skip.dtype)
                     dx = by_inputs if dx is None else by_inputs.add_(dx)
                 found[index] = (
-                    None, by_plus, by_gated, by_bias, by_residual, by_residual_bias,
+                    None, by_plus, by_gated, by_bias if layer.gated_bias is not None else None, by_residual, by_residual_bias,
                     by_joined[:, part, None], skip_bias if layer.skip_bias is not None else None,
                 )  # fmt: skip
         return dx, None, *(gradient for gradients in found for gradient in gradients)
