@@ -1,7 +1,8 @@
 """The code that the Seq-U-Net paper was made with, run from a person's own checkout (github.com/f90/Seq-U-Net).
 
 Nothing of it is changed. Its generate.py is a script that reads a snapshot and then samples on a GPU; imported with
-nothing to do, it lends its function `generate`, which draws here with random weights on the CPU.
+nothing to do, it lends its function `generate`, which draws here with random weights on the CPU; and its models, which
+reference_training.py trains.
 """
 
 import contextlib
@@ -39,17 +40,18 @@ class ReferenceCode:
             raise UsageError(
                 f"{folder} has no raw_audio/generate.py.", hint="Name a checkout of https://github.com/f90/Seq-U-Net."
             )
-        with _importing(folder), _quiet():
+        self._folder = folder
+        with _importing(folder), quiet():
             utils: Any = importlib.import_module("utils")
             utils.load_latest_model_from = lambda *arguments: 0  # weights stay random: there is no snapshot
             self._code = importlib.import_module("generate")
 
     def lacks(self, settings: ModelSettings, tokens: TokenSpec) -> str | None:
-        """Why it cannot generate with such a model, in a few words; None where it can."""
+        """Why it has no such model, in a few words; None where it has."""
         if settings.kind == "samplernn":
             return "the authors' code is Python 2 and Theano and does not run"
         if settings.kind not in ("sequnet", "wavenet"):
-            return "the reference code does not generate with this model"
+            return "the reference code has no such model"
         same = tokens.kind == "categorical" and tokens.values == VALUES and not settings.mixtures
         if settings.kind == "wavenet":
             same = same and settings.kernel_size == 2 and not settings.classes and not settings.local_features
@@ -61,14 +63,20 @@ class ReferenceCode:
 
         Raises SeqgenError where the machine's memory would not hold what it keeps of that.
         """
-        with _quiet():
-            model = self._model(settings)
+        with quiet():
+            model = self.model(settings, 1)
             needed, free = _memory(settings, batch * model.input_size), _free_memory()
             if needed > free:
                 raise SeqgenError(f"its start takes {needed / 2**30:.0f} GB of memory, {free / 2**30:.0f} are free")
             return Generation(self._code, model, batch, period, threads)
 
-    def _model(self, settings: ModelSettings) -> Any:
+    def modules(self, *names: str) -> list[Any]:
+        """Modules of its folder raw_audio, imported anew."""
+        with _importing(self._folder), quiet():
+            return [importlib.import_module(name) for name in names]
+
+    def model(self, settings: ModelSettings, outputs: int) -> Any:
+        """Its model with random weights, for windows of so many outputs at least."""
         code = self._code
         if settings.kind == "sequnet":
             return code.Sequnet(
@@ -77,7 +85,7 @@ class ReferenceCode:
                 settings.levels,
                 VALUES,
                 kernel_size=settings.kernel_size,
-                target_output_size=1,
+                target_output_size=outputs,
                 depth=settings.depth,
             )
         assert settings.kind == "wavenet"
@@ -87,7 +95,7 @@ class ReferenceCode:
             dilation_channels=settings.dilation_channels,
             residual_channels=settings.residual_channels,
             skip_channels=settings.skip_channels,
-            output_length=1,
+            output_length=outputs,
             bias=settings.bias,
         )
 
@@ -180,7 +188,8 @@ def _importing(folder: Path) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
+    """Without what its code prints and warns of."""
     with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         warnings.simplefilter("ignore")
         yield
