@@ -86,6 +86,10 @@ class Sequnet(CausalModel):
         clock = (state[0] + tokens.shape[1]) % self.period
         return outputs, [clock, codes[:, tokens.shape[1] :].clone(), *memory.kept]
 
+    def shardable(self) -> list[nn.Module]:
+        """Each level on the way down and on the way up, and each convolution of the bottleneck."""
+        return [*self.down, *self.bottleneck, *self.up]
+
     def _each_layer(self) -> Iterator["_Layer"]:
         """In the order in which a token passes through, which is the order of the state."""
         for block in [*self.down, self.bottleneck, *reversed(self.up)]:

@@ -91,6 +91,10 @@ class Tcn(CausalModel):
         outputs = self.exit(x, self.entry)  # (B, last, head.size)
         return outputs, [] if state is None else [self.entry.kept(tokens, state[0]), *memory.kept]
 
+    def shardable(self) -> list[nn.Module]:
+        """Each block."""
+        return list(self.blocks)
+
     def _each_block(self) -> Iterator["Block"]:
         for block in self.blocks:
             assert isinstance(block, Block)
