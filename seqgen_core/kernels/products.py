@@ -1,8 +1,8 @@
 """Products of matrices with long inner sides, such as the gradient by a convolution's weights, as vector code.
 
-C = A · B or C += A · B, where A lies transposed: the numbers of a column of A, which meet the same row of B, are side by
-side. B is read in panels of 32 columns, copied so that they lie side by side; a tile of C, up to 12 rows of a panel, is
-summed in registers. The code is LLVM's with vectors of 16 lanes, which its back end cuts to what the processor has.
+C += A · B, where A lies transposed: the numbers of a column of A, which meet the same row of B, are side by side. B is
+read in panels of 32 columns, copied so that they lie side by side; a tile of C, up to 12 rows of a panel, is summed in
+registers. The code is LLVM's with vectors of 16 lanes, which its back end cuts to what the processor has.
 Axes: M rows and N columns of C, K the inner side.
 """
 

@@ -142,10 +142,10 @@ def likelihood_pass(form: str) -> Any:
             outputs = x_row(x + x_bytes * row * values, values)
             largest, wrong = _LEAST_RANK, np.int32(0)
             for value in range(values):
-                number = x_read(outputs, value)
+                number = np.float32(x_read(outputs, value))
                 largest = max(largest, _rank(number.view(np.int32)))
                 wrong += np.int32(number != number)
-            most, total = _rank(largest).view(np.float32), _ZERO
+            most, total = np.int32(_rank(largest)).view(np.float32), _ZERO
             for value in range(values):
                 total += exp(x_read(outputs, value) - most)
             rest = np.float32(math.nan) if wrong else np.float32(math.log(total))

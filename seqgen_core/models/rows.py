@@ -23,10 +23,10 @@ _LAST = torch.channels_last
 
 
 def takes_passes(x: Tensor, *constants: Tensor | None) -> bool:
-    """Whether the compiled passes can stand for torch: float32 on a CPU, no gradient wanted by the constants."""
+    """Whether the compiled passes can stand for torch: x a CPU's, not of float64, no gradient wanted by constants."""
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in _FORMATS
         and not torch.compiler.is_compiling()
         and not any(constant is not None and constant.requires_grad for constant in constants)
     )
@@ -345,3 +345,33 @@ def gated_doubling(
     if not behind:
         parts.reverse()
     return torch.stack(parts, dim=2).flatten(1, 2)[:, 2 * pairs - count :]
+
+
+class Nats(torch.autograd.Function):
+    """-ln p of codes int64 (N,) under unnormalised log-probabilities (N, V): float32 (N,).
+
+    Where takes_passes says so. No probability is kept: those of the gradient are computed again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, codes: Tensor) -> Tensor:
+        count, values = rows.shape
+        sums, nats = torch.empty(count), torch.empty(count)
+        share(
+            passes.likelihood_pass(_FORMATS[rows.dtype]), count, 4 * values, torch.get_num_threads(), values,
+            rows.data_ptr(), codes.data_ptr(), sums.data_ptr(), nats.data_ptr(),
+        )  # fmt: skip
+        ctx.save_for_backward(rows, codes, sums)
+        return nats
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None]:
+        rows, codes, sums = ctx.saved_tensors
+        by_rows = torch.empty_like(rows)
+        share(
+            passes.likelihood_gradient_pass(_FORMATS[rows.dtype]), len(rows), 4 * rows.shape[1],
+            torch.get_num_threads(), rows.shape[1], rows.data_ptr(), codes.data_ptr(), sums.data_ptr(),
+            slopes.data_ptr(), slopes.stride(0), by_rows.data_ptr(),
+        )  # fmt: skip
+        return by_rows, None

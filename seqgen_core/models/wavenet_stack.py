@@ -154,7 +154,8 @@ class _Stack(torch.autograd.Function):
                     by_inputs = by_window[:, by_window.shape[1] - steps :].to(by_skip.dtype)
                     dx = by_inputs if dx is None else by_inputs.add_(dx)
                 found[index] = (
-                    None, by_plus, by_gated, by_bias if layer.gated_bias is not None else None, by_residual, by_residual_bias,
+                    None, by_plus, by_gated, by_bias if layer.gated_bias is not None else None,
+                    by_residual, by_residual_bias,
                     by_joined[:, part, None], skip_bias if layer.skip_bias is not None else None,
                 )  # fmt: skip
         return dx, None, *(gradient for gradients in found for gradient in gradients)

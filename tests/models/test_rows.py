@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from seqgen_core import models
+from seqgen_core.kernels import compiling
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.condition import Condition
+from seqgen_core.models.heads import CategoricalHead
 from seqgen_core.models.rows import gated_doubling, gated_residual
 from seqgen_core.models.tokens import random_tokens
 from seqgen_core.settings.model import SequnetSettings, WaveNetSettings
@@ -114,3 +116,44 @@ def test_a_gated_doubling_is_that_of_float64(count: int, ticks: int, past: int, 
         return gated_doubling(x, past, even, odd, bias, count, behind)
 
     compared(run, [x, before, even, odd, bias], precision)
+
+
+@pytest.mark.parametrize("loudness", [0.1, 3.0, 300.0])
+def test_bits_and_their_gradient_are_those_of_float64(loudness: float) -> None:
+    torch.manual_seed(3)
+    head, targets = CategoricalHead(21), torch.randint(21, (4, 30))
+    outputs = loudness * torch.randn(4, 30, 21)
+    for dtype, precision in ((torch.float32, "fp32"), (torch.bfloat16, "bf16")):
+        results = []
+        for given in (outputs.to(dtype), outputs.to(dtype).double()):
+            given = given.detach().requires_grad_()
+            bits = head.bits(given, targets)
+            (bits * torch.linspace(-1, 1, 120).view(4, 30)).sum().backward()
+            results.append((bits.detach(), given.grad))
+        assert results[0][0].dtype == torch.float32
+        for pair in zip(*results, strict=True):
+            agree(*pair, precision)
+
+
+def test_outputs_that_are_no_numbers_give_no_bits() -> None:
+    outputs = torch.zeros(3, 21)
+    outputs[0, 4], outputs[1, 20] = -math.nan, math.inf
+    bits = CategoricalHead(21).bits(outputs, torch.zeros(3, dtype=torch.int64))
+    assert not bits[:2].isfinite().any()
+    assert bits[2] == pytest.approx(math.log2(21))
+
+
+def test_many_threads_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "LEAST_WORK", 1)
+    torch.manual_seed(4)
+    model = models.build(SETTINGS["wavenet"], CategoricalTokens(values=9))
+    tokens, told = random_tokens(model.tokens, 2, 91), torch.randn(2, 90, model.local_features)
+    condition = Condition(torch.tensor([0, 1]), told)
+    alone = learned(model, tokens, condition, 37, "fp32")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        for got, wanted in zip(learned(model, tokens, condition, 37, "fp32"), alone, strict=True):
+            agree(got, wanted.double(), "fp32")
+    finally:
+        torch.set_num_threads(before)

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
 from seqgen_core.models.blocks import begin_smooth
+from seqgen_core.models.rows import Nats, takes_passes
+from seqgen_core.models.tokens import check_codes
 
 
 class CategoricalHead:
@@ -32,7 +34,12 @@ class CategoricalHead:
             raise ShapeError(
                 f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}; wanted {self.size} per target"
             )
-        nats = F.cross_entropy(_fine(outputs).reshape(-1, self.size), targets.reshape(-1), reduction="none")
+        rows, codes = outputs.reshape(-1, self.size), targets.reshape(-1)
+        if takes_passes(outputs):
+            check_codes("targets", targets, self.size)
+            nats = Nats.apply(rows.contiguous(), codes.contiguous())
+        else:
+            nats = F.cross_entropy(_fine(rows), codes, reduction="none")
         return nats.view(targets.shape) / math.log(2)
 
     def probabilities(self, outputs: Tensor) -> Tensor:
