@@ -58,6 +58,7 @@ class ReferenceTraining:
         """Its trainer's loop."""
         self._trainer.time = SimpleNamespace(time=self._tick)
         self._trainer.tqdm = _Hidden
+        self._trainer.print = lambda *words: None
         trainer = self._trainer.Trainer(
             self._model,
             SimpleNamespace(add_scalar=self._logger(after_step)),
@@ -66,8 +67,7 @@ class ReferenceTraining:
             cuda=False,
             num_workers=0,
         )
-        with quiet():
-            trainer.train(self._dataset, batch_size=self._task.batch, epochs=10**9)
+        trainer.train(self._dataset, batch_size=self._task.batch, epochs=10**9)
         raise AssertionError("it trained to the end")
 
     def score(self) -> float:

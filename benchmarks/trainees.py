@@ -108,13 +108,17 @@ class Trainee:
         return self._answer()
 
     def _answer(self) -> Any:
-        while not self._pipe.poll(0.2):
-            if not self._process.is_alive() and not self._pipe.poll():
-                raise SeqgenError(
-                    f"its process ended with exit code {getattr(self._process, 'exitcode', None)}",
-                    hint="-9 often means that the machine's memory was used up.",
-                )
-        answer = self._pipe.recv()
+        try:
+            while not self._pipe.poll(0.2):
+                if not self._process.is_alive() and not self._pipe.poll():
+                    raise EOFError
+            answer = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            self._process.join(10)
+            raise SeqgenError(
+                f"its process ended with exit code {getattr(self._process, 'exitcode', None)}.",
+                hint="-9 often means that the machine's memory was used up.",
+            ) from None
         if isinstance(answer, BaseException):
             raise answer
         return answer
