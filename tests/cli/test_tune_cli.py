@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -88,28 +89,38 @@ def start(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def has_checkpoint(run: str) -> bool:
+    return bool(list(Path(run).glob("checkpoints/step-*/account.json")))
+
+
 def wait_for_checkpoint(run: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 100
-    while not list(Path(run).glob("checkpoints/step-*/account.json")):
+    deadline = time.monotonic() + 200
+    while not has_checkpoint(run):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"no checkpoint came in {run}"
         time.sleep(0.01)
 
 
+def interrupt_at_a_checkpoint(run: str) -> None:
+    while not has_checkpoint(run):
+        time.sleep(0.005)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_killed_and_interrupted_within_trials_it_goes_on_to_the_very_same_result(program):
-    settings = ("--trials", "3", "--steps-per-trial", "40", "validate_every=10", "--pruning", "none")
-    whole = program(*TUNE[:1], "whole", *TUNE[2:], *settings, "--json").json
-    process = start(*TUNE, *settings)
+    model = ["--model", "samplernn", "channels=6", "embedding=4", "frame_sizes=[4]", *SETTINGS[2:]]
+    search = ["--search", "learning_rate=1e-4..3e-2 log", "--search", "cell=gru,lstm"]
+    settings = [*model, *search, "--trials", "3", "--steps-per-trial", "40", "validate_every=10", "--pruning", "none"]
+    whole = program("tune", "whole", *settings, "--json").json
+    process = start("tune", "lathe", *settings)
     wait_for_checkpoint("runs/lathe/trial-000", process)
     process.kill()
     process.communicate()
-    process = start("tune", "lathe", "--resume")
-    wait_for_checkpoint("runs/lathe/trial-001", process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == 130, err
-    assert "stopped by Ctrl-C; go on: seqgen tune runs/lathe --resume" in out
-    assert "unfinished" in out
+    threading.Thread(target=interrupt_at_a_checkpoint, args=("runs/lathe/trial-001",), daemon=True).start()
+    stopped = program("tune", "lathe", "--resume")
+    assert stopped.code == 130, stopped.err
+    assert "stopped by Ctrl-C; go on: seqgen tune runs/lathe --resume" in stopped.out
+    assert "unfinished" in stopped.out
     resumed = program("tune", "lathe", "--resume", "--json")
     assert resumed.code == 0, resumed.err
 
