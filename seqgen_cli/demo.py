@@ -118,7 +118,7 @@ def _train_on(shared: Shared, folder: Path, project: "Project") -> "RunFolder":
     preprocess(project.preprocess, shared.screen)
     data = PreparedData.open(project.train.data)
     shared.screen.say(f"3/5 training a small Seq-U-Net for at most {project.train.max_time:.0f} s")
-    run = create_run(folder / "runs" / "demo", project, data)
+    run = create_run(folder / "runs" / "demo", project, data, shared.screen, preset=PRESET)
     report = loop.train(run, data, shared.screen)
     if report.status == "interrupted":
         shared.screen.say(f"the run is kept: `seqgen train --resume {shlex.quote(str(run.path))}` goes on with it")

@@ -10,6 +10,7 @@ from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.model import SequnetSettings, WaveNetSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
+from seqgen_core.settings.train import TrainSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +70,10 @@ def import_(
     folder = out or project.train.runs / f"imported-{checkpoint.stem}"
     account = DataAccount(codec=codec)
     run = RunFolder.create(
-        folder, RunSettings(model=project.model, tokens=codec.tokens, data=account, train=project.train)
+        folder,
+        RunSettings(
+            model=project.model, tokens=codec.tokens, data=account, train=project.train.settled(TrainSettings())
+        ),
     )
     run.save(Checkpoint(built.state_dict(), {}, {}, {"step": 0, "imported_from": checkpoint.name}), best=True, keep=0)
     run.set_status("imported", 0, f"weights of {checkpoint.name}")

@@ -60,25 +60,26 @@ def changed_training(run: "RunFolder", overrides: Sequence[str], flags: Mapping[
     changed = load_project(
         sections=["train", "model"], overrides=[*without_other_limits(names), *overrides], flags=flags, base=tables
     )
+    training = changed.train.settled(settings.train)  # what was found for a run stays with it
     if changed.model != settings.model:
         raise UsageError(f"The model of {run.path} cannot change.", hint="Train a new run for another model.")
     for name in FIXED:
-        before, after = getattr(settings.train, name), getattr(changed.train, name)
+        before, after = getattr(settings.train, name), getattr(training, name)
         if before != after:
             raise UsageError(
                 f"train.{name} of {run.path} is {before} and cannot become {after} on the way.",
                 hint="Leave it out, or train a new run.",
             )
-    if run.status["status"] == "finished" and changed.train == settings.train:
+    if run.status["status"] == "finished" and training == settings.train:
         raise UsageError(
             f"{run.path} is finished: {run.status['reason']}.",
             hint="Give it a further limit: --steps, --epochs or --max-time.",
         )
     if run.steps():
         account = run.account("last")
-        _check_ahead(run, "steps", changed.train.steps, account["step"])
-        _check_ahead(run, "max_time", changed.train.max_time, account.get("elapsed", 0.0))
-    return changed.train
+        _check_ahead(run, "steps", training.steps, account["step"])
+        _check_ahead(run, "max_time", training.max_time, account.get("elapsed", 0.0))
+    return training
 
 
 def _check_ahead(run: "RunFolder", name: str, limit: float | None, now: float) -> None:

@@ -11,6 +11,7 @@ from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
+from seqgen_core.progress import Progress
 from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.project import Project
 from seqgen_core.settings.train import TrainSettings
@@ -40,9 +41,11 @@ def train(
     steps: Annotated[int | None, flag(TrainSettings, "steps")] = None,
     epochs: Annotated[float | None, flag(TrainSettings, "epochs")] = None,
     max_time: Annotated[str | None, flag(TrainSettings, "max_time", metavar="DURATION")] = None,
-    batch_size: Annotated[int | None, flag(TrainSettings, "batch_size")] = None,
+    batch_size: Annotated[str | None, flag(TrainSettings, "batch_size", metavar="COUNT|auto")] = None,
     window: Annotated[int | None, flag(TrainSettings, "window")] = None,
-    learning_rate: Annotated[float | None, flag(TrainSettings, "learning_rate")] = None,
+    learning_rate: Annotated[
+        str | None, flag(TrainSettings, "learning_rate", "--learning-rate", "--lr", metavar="RATE|auto")
+    ] = None,
     patience: Annotated[int | None, flag(TrainSettings, "patience")] = None,
     stats: Annotated[bool | None, flag(TrainSettings, "stats", "--stats/--no-stats")] = None,
     device: Annotated[str | None, flag(TrainSettings, "device")] = None,
@@ -82,12 +85,13 @@ def train(
     from seqgen_core.runs import RunFolder
     from seqgen_core.training.distributed import check_devices, joined, launch, place_in_environment
 
+    place = place_in_environment()
+
     def choose() -> tuple[Path, bool]:
         """The folder of the run, and whether it is a new one."""
         named = Path(ordinary[0]) if ordinary else None
-        return _choose_run(shared, named, project, flags, overrides, resume=resume, preset=preset)
+        return _choose_run(shared, named, project, flags, overrides, resume=resume, preset=preset, place=place)
 
-    place = place_in_environment()
     if place is not None:  # one of several processes that torchrun started
         if place.rank:
             shared.screen.verbosity = -1
@@ -119,6 +123,7 @@ def _choose_run(
     *,
     resume: bool,
     preset: str | None,
+    place: "Place | None",
 ) -> tuple[Path, bool]:
     """The folder of the run that a command makes or goes on with, its settings and data in order; whether it is new."""
     from seqgen_cli.finding import find_run_data
@@ -127,7 +132,8 @@ def _choose_run(
 
     run = run_to_resume(named, resume, project)
     if run is None:
-        run = create_run(named, project, PreparedData.open(project.train.data))
+        data = PreparedData.open(project.train.data)
+        run = create_run(named, project, data, shared.screen, preset=preset, place=place)
         shared.screen.say(_opening_line(run))
         return run.path, True
     if preset is not None:
@@ -188,10 +194,22 @@ def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: 
         screen.end()
 
 
-def create_run(named: Path | None, project: Project, data: "PreparedData") -> "RunFolder":
-    """The folder of a new run, at `named` or as <time>-<model>. Raises UsageError where model and data do not fit."""
+def create_run(
+    named: Path | None,
+    project: Project,
+    data: "PreparedData",
+    progress: Progress,
+    *,
+    preset: str | None = None,
+    place: "Place | None" = None,
+) -> "RunFolder":
+    """The folder of a new run, at `named` or as <time>-<model>, once its settings that are auto are found out.
+
+    place: of this process among those that torchrun started. Raises UsageError where model and data do not fit.
+    """
     import torch
 
+    from seqgen_cli.fitting import fit
     from seqgen_core import models
     from seqgen_core.runs import RunFolder
     from seqgen_core.settings.run import DataAccount, RunSettings
@@ -223,12 +241,19 @@ def create_run(named: Path | None, project: Project, data: "PreparedData") -> "R
             else "Prepare it with `seqgen preprocess --features mel`.",
         )
     if named is not None:
-        return RunFolder.create(named, settings)
+        RunFolder.check_free(named)
+    fitted = fit(settings, place, preset, progress)
+    run = RunFolder.create(named or _new_path(project), fitted.settings)
+    fitted.write_account(run)
+    return run
+
+
+def _new_path(project: Project) -> Path:
     stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{project.model.kind}"
     path, number = project.train.runs / stem, 2
     while path.exists():
         path, number = project.train.runs / f"{stem}-{number}", number + 1
-    return RunFolder.create(path, settings)
+    return path
 
 
 def _opening_line(run: "RunFolder") -> str:

@@ -94,7 +94,7 @@ def tune(
     shared.screen.say(_opening_line(folder))
 
     def make_run(path: Path, settings: Project) -> "RunFolder":
-        return create_run(path, settings, prepared)
+        return create_run(path, settings, prepared, shared.screen, preset=preset)
 
     report = searching.search(folder, prepared, make_run, shared.screen)
     plot.draw(report)

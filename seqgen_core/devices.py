@@ -53,7 +53,12 @@ def use_threads(wanted: int, processes: int = 1) -> None:
     Threads wait for each other many times in a step; where another program keeps a core busy, sharing it makes a step
     several times slower (measured on two cores: 2 to 5 steps a second with two threads, 10 to 15 with one).
     """
-    torch.set_num_threads(wanted or max(1, ((os.cpu_count() or 1) - 1) // processes))
+    torch.set_num_threads(wanted or default_threads(processes))
+
+
+def default_threads(processes: int) -> int:
+    """The share that one of several processes on this machine has of all CPU cores but one."""
+    return max(1, ((os.cpu_count() or 1) - 1) // processes)
 
 
 @contextlib.contextmanager

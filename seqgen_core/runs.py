@@ -40,16 +40,21 @@ class RunFolder(Checkpoints):
 
     @classmethod
     def create(cls, path: Path, settings: RunSettings) -> "RunFolder":
-        """A new run at `path`. Raises UsageError where one stands already, or anything else does."""
+        """A new run at `path`. Raises UsageError as `check_free` does."""
+        cls.check_free(path)
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path / "settings.toml", to_toml(settings))
+        return cls(path, settings)
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise UsageError where a run stands already, or anything else does."""
         if (path / "settings.toml").exists():
             raise UsageError(
                 f"{path} holds a run already.", hint="Go on with it by --resume, or choose another folder."
             )
         if path.is_file() or any(_foreign(entry) for entry in path.glob("*")):
             raise UsageError(f"{path} is no run and not an empty folder.", hint="Name a new folder for the run.")
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path / "settings.toml", to_toml(settings))
-        return cls(path, settings)
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -97,7 +102,7 @@ class RunFolder(Checkpoints):
         if self.status["status"] != "new" or self.steps():
             return
         with contextlib.suppress(OSError):
-            for name in ("settings.toml", "data.json", ".lock"):
+            for name in ("settings.toml", "data.json", "range-test.json", "range-test.png", ".lock"):
                 (self.path / name).unlink(missing_ok=True)
             (self.path / "checkpoints").rmdir()
             self.path.rmdir()

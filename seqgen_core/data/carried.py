@@ -25,7 +25,8 @@ class CarriedWindows:
         self.data, self.items = data, usable_items(data, items)
         self.window, self.batch_size, self.seed = window, batch_size, seed
         self._counts = [math.ceil((item.length - 1) / window) for item in self.items]
-        self.steps_per_epoch = math.ceil(sum(self._counts) / batch_size)
+        self.most = sum(self._counts)
+        self.steps_per_epoch = math.ceil(self.most / batch_size)
         self._order: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
@@ -54,3 +55,7 @@ class CarriedWindows:
             windows.append(Window(item, start, 0, min(self.window, self.items[item].length - 1 - start)))
         filled = fill_batch(self.data, self.items, windows, self.window, rows)
         return replace(filled, fresh=fresh[rows] if len(fresh[rows]) else np.ones(1, bool))
+
+    def heaviest(self) -> list[Batch]:
+        """The first two: all are of one size, but the second goes on from a state."""
+        return [self.batch(0), self.batch(1)]

@@ -61,12 +61,18 @@ class WindowSource(Protocol):
     """All training batches of some recordings: a pure function of the step."""
 
     steps_per_epoch: int
+    most: int
+    """Windows that a batch can have at most, whatever its batch_size."""
 
     def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
         """Some rows of the batch of a step, counted from 0 over all epochs.
 
         Where there are no such rows, one comes of which nothing counts.
         """
+        ...
+
+    def heaviest(self) -> list[Batch]:
+        """Batches that take as much memory as any, of each sort; the last is of the sort that is the most frequent."""
         ...
 
 
@@ -85,6 +91,7 @@ class Windows:
         heads = sum(self._has_head(item) for item in self.items)
         bodies = sum(self._bodies(item) for item in self.items)
         self.steps_per_epoch = math.ceil(heads / batch_size) + math.ceil(bodies / batch_size)
+        self.most = max(heads, bodies)
         self._order: tuple[int, list[list[Window]]] = (-1, [])
 
     def batch(self, step: int, rows: slice = ALL_ROWS) -> Batch:
@@ -97,6 +104,13 @@ class Windows:
             self._order = (epoch, self._shuffled(epoch))
         windows = self._order[1][place]
         return fill_batch(self.data, self.items, windows, max(window.length for window in windows), rows)
+
+    def heaviest(self) -> list[Batch]:
+        """A batch of the longest heads and one of bodies, where there are such."""
+        heads = sorted(self._all_heads(), key=lambda window: -window.length)
+        sorts = [heads, self._all_bodies(np.random.default_rng(self.seed))]
+        cut = [windows[: self.batch_size] for windows in sorts if windows]
+        return [fill_batch(self.data, self.items, windows, windows[0].length) for windows in cut]
 
     def _head_length(self, item: Item) -> int:
         return min(item.length - 1, self.context + self.window)
@@ -111,11 +125,21 @@ class Windows:
 
     def _shuffled(self, epoch: int) -> list[list[Window]]:
         rng = np.random.default_rng([self.seed, epoch])
-        heads = [
+        batches = []
+        for windows in (self._all_heads(), self._all_bodies(rng)):
+            order = rng.permutation(len(windows))
+            for first in range(0, len(windows), self.batch_size):
+                batches.append([windows[i] for i in order[first : first + self.batch_size]])
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _all_heads(self) -> list[Window]:
+        return [
             Window(place, 0, 0, self._head_length(item))
             for place, item in enumerate(self.items)
             if self._has_head(item)
         ]
+
+    def _all_bodies(self, rng: np.random.Generator) -> list[Window]:
         bodies = []
         for place, item in enumerate(self.items):
             count = self._bodies(item)
@@ -124,12 +148,7 @@ class Windows:
             for stratum in range(count):
                 start = first + int((stratum + rng.random()) * (last - first + 1) / count)
                 bodies.append(Window(place, min(start, last), self.context, self.window))
-        batches = []
-        for windows in (heads, bodies):
-            order = rng.permutation(len(windows))
-            for first in range(0, len(windows), self.batch_size):
-                batches.append([windows[i] for i in order[first : first + self.batch_size]])
-        return [batches[i] for i in rng.permutation(len(batches))]
+        return bodies
 
 
 def usable_items(data: PreparedData, items: Sequence[Item]) -> list[Item]:

@@ -5,12 +5,15 @@ from typing import Literal
 
 from pydantic import Field
 
+from seqgen_core.settings.automatic import AUTO, AutomaticCount, AutomaticRate
 from seqgen_core.settings.base import Settings
 from seqgen_core.settings.durations import Duration
 
 Device = str
 """auto, cpu, cuda, cuda:N or mps."""
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:\d+)?)$"
+AUTOMATIC = ("batch_size", "learning_rate")
+"""Settings that can be AUTO; those of a run never are."""
 
 
 class TrainSettings(Settings):
@@ -26,8 +29,8 @@ class TrainSettings(Settings):
     """Stop after this many passes over the training data."""
     max_time: Duration | None = Field(None, gt=0)
     """Stop after this much time in all, validations included but for the last: seconds, or 90s, 10m, 1h30m."""
-    batch_size: int = Field(8, ge=1)
-    """Windows per step, on all devices together."""
+    batch_size: AutomaticCount = 8
+    """Windows per step, on all devices together; auto tries how many fit in memory and still make it faster."""
     accumulate: int = Field(1, ge=1)
     """Parts in which each device computes its share of a batch, one after another: less memory, the same gradient."""
     window: int = Field(8192, ge=1)
@@ -36,8 +39,8 @@ class TrainSettings(Settings):
     """Tokens given before each window, not scored; without it the whole receptive field. Not used with carry."""
     carry: bool | None = None
     """Carry the state from window to window of a recording (truncated back-propagation); unset: recurrent models do."""
-    learning_rate: float = Field(1e-3, gt=0, le=1)
-    """Adam's step size after the warm-up."""
+    learning_rate: AutomaticRate = 1e-3
+    """Adam's step size after the warm-up; auto finds it by a range test over up to 100 steps."""
     warmup_steps: int = Field(50, ge=0)
     """Steps over which the learning rate rises from zero."""
     schedule: Literal["constant", "cosine", "linear"] = "constant"
@@ -92,3 +95,8 @@ class TrainSettings(Settings):
     """CPU threads; 0 takes one for each core but one, since a core that is busy otherwise holds all of them up."""
     seed: int = Field(0, ge=0)
     """Seed of the initial weights, the windows and their order."""
+
+    def settled(self, like: "TrainSettings") -> "TrainSettings":
+        """These settings with those of others where they are auto."""
+        automatic = {name: getattr(like, name) for name in AUTOMATIC if getattr(self, name) == AUTO}
+        return self.model_copy(update=automatic)

@@ -1,0 +1,24 @@
+"""The word "auto" in place of a number that training then finds out by itself."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
+
+AUTO = 0
+"""What "auto" is to a program; it is written as the word, and no number that a person may give."""
+
+
+def _number_or_auto(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return AUTO
+    return number(value)
+
+
+def _word_or_number(value: Any) -> Any:
+    return "auto" if value == AUTO else value
+
+
+AutomaticCount = Annotated[int, Field(ge=1), WrapValidator(_number_or_auto), PlainSerializer(_word_or_number)]
+"""A count from 1, or AUTO."""
+AutomaticRate = Annotated[float, Field(gt=0, le=1), WrapValidator(_number_or_auto), PlainSerializer(_word_or_number)]
+"""A number above 0 and up to 1, or AUTO."""
