@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
+from seqgen_core.models.rows import LookUp, takes_passes
 from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.tokens import TokenSpec
 
@@ -85,6 +86,8 @@ def look_up(weight: Tensor, codes: Tensor, taps: int, presence: Tensor | None = 
 
     weight (K * V, C): the rows of the oldest tap come first. NOTHING adds nothing; presence (B, K - 1 + T) weighs rows.
     """
+    if presence is None and weight.dtype == torch.float32 and takes_passes(weight):
+        return LookUp.apply(weight, codes, taps)
     there = (codes != NOTHING).to(weight.dtype)
     if presence is not None:
         there = there * presence

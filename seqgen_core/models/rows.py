@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from seqgen_core.kernels import products
+from seqgen_core.kernels import lookup, products
 from seqgen_core.kernels import rows as passes
 from seqgen_core.kernels.compiling import parts_of, share
 
@@ -375,3 +375,37 @@ class Nats(torch.autograd.Function):
             slopes.data_ptr(), slopes.stride(0), by_rows.data_ptr(),
         )  # fmt: skip
         return by_rows, None
+
+
+class LookUp(torch.autograd.Function):
+    """Sums of K rows of weight (K * V, C), looked up by codes int64 (B, K - 1 + N): (B, N, C).
+
+    Where takes_passes says so. Negative codes add nothing.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, codes: Tensor, taps: int) -> Tensor:
+        codes = codes if codes.stride(1) == 1 else codes.contiguous()
+        batch, ticks = codes.shape[0], codes.shape[1] - taps + 1
+        channels, weight = weight.shape[1], weight.contiguous()
+        y = weight.new_empty(batch, ticks, channels)
+        share(
+            lookup.lookup_pass(), batch * ticks, taps * channels, torch.get_num_threads(), ticks, taps,
+            len(weight) // taps, channels, codes.data_ptr(), codes.stride(0), weight.data_ptr(), y.data_ptr(),
+        )  # fmt: skip
+        ctx.save_for_backward(codes)
+        ctx.rows, ctx.taps = len(weight), taps
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        (codes,), dy = ctx.saved_tensors, side_by_side(dy)
+        batch, ticks, channels = dy.shape
+        by_weight = dy.new_zeros(ctx.rows, channels)
+        share(
+            lookup.lookup_gradient_pass(), -(-channels // lookup.CHANNELS), batch * ticks * lookup.CHANNELS,
+            torch.get_num_threads(), batch, ticks, ctx.taps, ctx.rows // ctx.taps, channels, codes.data_ptr(),
+            codes.stride(0), dy.data_ptr(), dy.stride(0), dy.stride(1), by_weight.data_ptr(),
+        )  # fmt: skip
+        return by_weight, None, None

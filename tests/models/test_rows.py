@@ -9,6 +9,7 @@ from torch import Tensor
 from seqgen_core import models
 from seqgen_core.kernels import compiling
 from seqgen_core.models.base import CausalModel
+from seqgen_core.models.blocks import look_up
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.heads import CategoricalHead
 from seqgen_core.models.rows import gated_doubling, gated_residual
@@ -116,6 +117,13 @@ def test_a_gated_doubling_is_that_of_float64(count: int, ticks: int, past: int, 
         return gated_doubling(x, past, even, odd, bias, count, behind)
 
     compared(run, [x, before, even, odd, bias], precision)
+
+
+@pytest.mark.parametrize("channels", [5, 40])
+def test_sums_of_looked_up_rows_are_those_of_float64(channels: int) -> None:
+    torch.manual_seed(5)
+    codes = torch.randint(-1, 7, (2, 13))
+    compared(lambda weight: look_up(weight, codes, 3), [torch.randn(21, channels, requires_grad=True)], "fp32")
 
 
 @pytest.mark.parametrize("loudness", [0.1, 3.0, 300.0])
