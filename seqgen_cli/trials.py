@@ -50,4 +50,4 @@ def trial_table(names: list[str], trials: "list[TrialReport]") -> tuple[list[str
 def _width(table: list[list[str]]) -> int:
     """Columns of a terminal that a table takes, two between columns."""
     widths = [max(len(cell.lstrip(">")) for cell in column) for column in zip(*table, strict=True)]
-    return sum(widths) + 2 * len(widths)
+    return sum(widths) + 2 * (len(widths) - 1)
