@@ -267,7 +267,7 @@ def test_every_flipped_bit_of_an_account_is_found(run):
     file = run.path / "checkpoints" / "step-1" / "account.json"
     content = file.read_bytes()
     for place in range(len(content)):
-        for bit in (1, 4, 32):
+        for bit in (1, 32):
             file.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
             with pytest.raises(SeqgenError, match="is damaged"):
                 one.read_account(file.parent)

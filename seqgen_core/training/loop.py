@@ -33,6 +33,7 @@ from seqgen_core.training.learner import Learner
 from seqgen_core.training.schedule import Schedule
 from seqgen_core.training.state import TrainState
 from seqgen_core.training.stopping import StopAsked, StopSignals
+from seqgen_core.training.unchanged import Unchanged
 
 MEMORY_HINT = "Lower train.batch_size, or raise train.accumulate; then lower train.window or take a smaller model."
 STOPS = ("", "Ctrl-C", "SIGTERM")
@@ -75,18 +76,26 @@ def train(
 
     group: the processes that do so together, each calling this. on_validation: asked after each validation.
     Raises SeqgenError when the loss is no number any more (the last checkpoint stays good), when memory runs out,
-    when another process holds the run, or when one of the group is lost (what was trained is kept).
+    when another process holds the run, when its data are not those that it was begun on, when no checkpoint of it is
+    whole, when the disk is full, or when one of the group is lost (what was trained is kept).
     """
     with ExitStack() as stack:
         stack.enter_context(memory_guard(MEMORY_HINT))
-        group.from_main(lambda: stack.enter_context(run.locked()))
+        shown = progress if progress is not None and group.main else Silent()
+        unchanged = Unchanged(run, data, shown)
+
+        def begin() -> None:
+            stack.enter_context(run.locked())
+            run.set_damaged_aside(shown)
+            unchanged.begin()
+
+        group.from_main(begin)
         stop = stack.enter_context(StopSignals(patient=group.size > 1))
         checkpoint = run.load("last") if run.steps() else None
         learner = stack.enter_context(Learner(run.settings, data, group, checkpoint))
         state = TrainState() if checkpoint is None else TrainState.of(checkpoint.account)
         streams = within_budget(data, run.settings.train.validate_tokens)
-        shown = progress if progress is not None and group.main else Silent()
-        trainer = _Trainer(run, learner, state, streams, shown, draw_samples, on_validation, stop)
+        trainer = _Trainer(run, learner, state, streams, unchanged, shown, draw_samples, on_validation, stop)
         if not group.main:
             return trainer.run_to_the_end(None)
         run.set_status("running", trainer.state.step)
@@ -110,13 +119,14 @@ class _Trainer:
         learner: Learner,
         state: TrainState,
         valid_streams: list[Stream],
+        unchanged: Unchanged,
         progress: Progress,
         draw_samples: DrawSamples | None,
         on_validation: OnValidation | None,
         stop: StopSignals,
     ) -> None:
         self.run, self.settings, self.learner, self.state = run, run.settings.train, learner, state
-        self.group, self.stop, self.progress = learner.group, stop, progress
+        self.group, self.stop, self.unchanged, self.progress = learner.group, stop, unchanged, progress
         self.valid_streams, self.draw_samples, self.on_validation = valid_streams, draw_samples, on_validation
         self.schedule = Schedule(self.settings, learner.windows.steps_per_epoch)
         self.elapsed_before = self.saved_at = self.agreed_elapsed = state.elapsed
@@ -323,6 +333,7 @@ class _Trainer:
         return {**self.state.account(), "epoch": self.state.step / self.learner.windows.steps_per_epoch}
 
     def _write(self, checkpoint: Checkpoint, better: bool) -> None:
+        self.unchanged.check()
         # Where nothing was ever validated, the best that is known is the last.
         self.run.save(checkpoint, best=better or self.state.best_bits is None, keep=self.settings.keep)
 
