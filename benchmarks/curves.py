@@ -17,7 +17,8 @@ DPI = 120
 class Curve:
     """The course of one side: seconds of training so far, tokens predicted so far, and then held-out bits per token.
 
-    windows: carried, or alone (each with its full context before it).
+    windows: carried, or alone (each with its full context before it). points: numbers of the scores, from 1, of which one is
+    left out where a step took longer than there is between two.
     """
 
     configuration: str
@@ -25,6 +26,7 @@ class Curve:
     precision: str
     windows: str
     learning_rate: float
+    points: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     bits: list[float] = field(default_factory=list)
@@ -39,8 +41,9 @@ class Curve:
         """Seconds of training so far."""
         return self.seconds[-1] if self.seconds else 0.0
 
-    def add(self, seconds: float, targets: int, bits: float) -> None:
+    def add(self, point: int, seconds: float, targets: int, bits: float) -> None:
         """Trained for so long, on so many tokens more, and scored."""
+        self.points.append(point)
         self.seconds.append(self.passed + seconds)
         self.targets.append((self.targets[-1] if self.targets else 0) + targets)
         self.bits.append(bits)
@@ -66,8 +69,8 @@ def print_curves(curves: Sequence[Curve]) -> None:
     headings = [curve.name.ljust(16) for curve in curves]
     table = Table(headings, ())
     table.print_heading()
-    for place in range(len(curves[0].bits)):
-        table.print_row([f"{curve.bits[place]:.4f} at {curve.seconds[place]:,.0f} s" for curve in curves])
+    for point in sorted({point for curve in curves for point in curve.points}):
+        table.print_row([_cell(curve, point) for curve in curves])
     print()
     for curve in curves:
         print(f"{curve.name}: {curve.targets[-1]:,} tokens, {curve.targets[-1] / curve.passed:,.0f} a second")
@@ -78,6 +81,13 @@ def print_curves(curves: Sequence[Curve]) -> None:
         reached = curve.reaches(other.bits[-1])
         told = "not reached" if reached is None else f"reached within {reached:,.0f} s"
         print(f"{other.name}'s last bits, {other.bits[-1]:.4f} at {other.passed:,.0f} s: by {curve.name} {told}")
+
+
+def _cell(curve: Curve, point: int) -> str:
+    if point not in curve.points:
+        return "–"
+    place = curve.points.index(point)
+    return f"{curve.bits[place]:.4f} at {curve.seconds[place]:,.0f} s"
 
 
 def save_picture(path: Path, curves: Sequence[Curve]) -> None:

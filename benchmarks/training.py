@@ -147,10 +147,11 @@ class Configuration:
                 until = 60 * arguments.minutes * point / POINTS
                 for side, curve in list(curves.items()):
                     task, trainee = running[side]
+                    if curve.passed >= until:  # its last step was that long
+                        continue
                     try:
-                        left = until - curve.passed
-                        seconds, targets = trainee.train(left) if left > 0 else (0.0, 0)
-                        curve.add(seconds, targets, trainee.score())
+                        seconds, targets = trainee.train(until - curve.passed)
+                        curve.add(point, seconds, targets, trainee.score())
                     except SeqgenError as error:
                         self._skip(task, error)
                         del curves[side]

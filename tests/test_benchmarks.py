@@ -270,11 +270,11 @@ def test_held_out_bits_over_time(within, trained, sound, tmp_path, monkeypatch) 
         ("samplernn", "plain PyTorch", "carried"), ("samplernn", "ours", "carried"),
     ]  # fmt: skip
     for curve in told["curves"]:
-        assert len(curve["bits"]) == 2
-        assert curve["seconds"][0] >= 0.06
-        assert curve["seconds"][1] >= 0.12
+        assert curve["points"][0] == 1
+        assert len(curve["points"]) == len(curve["seconds"]) == len(curve["targets"]) == len(curve["bits"])
+        assert curve["seconds"][-1] >= 0.12
         assert curve["targets"][0] > 0
-        assert 0 < curve["bits"][1] < 9
+        assert 0 < curve["bits"][-1] < 9
     assert "plain PyTorch's last bits" in out
     assert (tmp_path / "bits.png").read_bytes().startswith(b"\x89PNG")
 
@@ -340,14 +340,22 @@ def test_what_is_scored_lies_behind_its_context(training, sound) -> None:
     np.testing.assert_array_equal(stream.tokens, longest)
 
 
-def test_seconds_until_bits_are_reached(training) -> None:
-    from curves import Curve
+def test_seconds_until_bits_are_reached(training, capsys) -> None:
+    from curves import Curve, print_curves
 
     curve = Curve("", "ours", "fp32", "carried", 1e-3)
-    for bits in (6.0, 4.0, 5.0):
-        curve.add(10.0, 100, bits)
+    for point, bits in ((1, 6.0), (2, 4.0), (4, 5.0)):
+        curve.add(point, 10.0, 100, bits)
     assert curve.targets == [100, 200, 300]
     assert [curve.reaches(bits) for bits in (7.0, 6.0, 4.5, 3.9)] == [10.0, 10.0, 17.5, None]
+    slow = Curve("", "reference", "fp32", "alone", 1e-3)
+    slow.add(3, 25.0, 100, 4.5)
+    print_curves([slow, curve])
+    out = capsys.readouterr().out
+    assert [[cell.strip() for cell in line.split("|")[1:3]] for line in out.splitlines() if " s " in line][:4] == [
+        ["–", "6.0000 at 10 s"], ["–", "4.0000 at 20 s"], ["4.5000 at 25 s", "–"], ["–", "5.0000 at 30 s"]
+    ]  # fmt: skip
+    assert "reference's last bits, 4.5000 at 25 s: by ours, fp32, windows carried reached within 18 s" in out
 
 
 def test_plain_samplernn_goes_on_from_its_state_and_hears_no_future(training) -> None:
