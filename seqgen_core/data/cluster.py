@@ -9,6 +9,7 @@ it, so that an innocent one is not blamed.
 import contextlib
 import itertools
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Generator, Sequence
@@ -169,19 +170,17 @@ class _Work(Generic[T, R]):
         executor = self.client.get_executor(pure=False)
         waiting = iter(tasks.items())
         running: dict[Future[R], int] = {}
-        room = _AHEAD
+        room, looked = 0, -math.inf
         try:
             while True:
-                for number, task in itertools.islice(waiting, room - len(running)):
-                    running[executor.submit(do_task, self.function, task, self.ticket, self.here, self.address)] = (
-                        number
-                    )
+                if time.monotonic() - looked > _POLL:
+                    room, looked = max(_AHEAD, 2 * self._threads_there()), time.monotonic()
+                for number, task in itertools.islice(waiting, max(0, room - len(running))):
+                    future = executor.submit(do_task, self.function, task, self.ticket, self.here, self.address)
+                    running[future] = number
                 if not running:
                     return
                 finished, _ = wait(running, timeout=_POLL, return_when=FIRST_COMPLETED)
-                if not finished:
-                    room = max(_AHEAD, 2 * sum(self._threads().values()))
-                    self._check_company()
                 for future in finished:
                     number = running.pop(future)
                     try:
@@ -216,17 +215,16 @@ class _Work(Generic[T, R]):
         except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
             raise self._lost() from error
 
-    def _check_company(self) -> None:
-        if self._threads():
-            self._lonely = None
-            return
-        now = time.monotonic()
-        self._lonely = self._lonely or now
-        if now - self._lonely > WORKER_SECONDS:
+    def _threads_there(self) -> int:
+        """Threads of all workers. Raises SeqgenError where there have been none for too long."""
+        threads, now = sum(self._threads().values()), time.monotonic()
+        self._lonely = None if threads else self._lonely or now
+        if self._lonely is not None and now - self._lonely > WORKER_SECONDS:
             raise SeqgenError(
                 f"{self.address} has had no worker for {WORKER_SECONDS:g} s.",
                 hint=f"Start some by `dask worker {self.address}`. {_AGAIN}",
             )
+        return threads
 
     def _let_go(self) -> None:
         """Tell tasks under way that they are in vain, and wait until they have ended."""

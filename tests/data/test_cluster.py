@@ -1,6 +1,7 @@
 """A Dask cluster in place of processes of this machine: the same output, and its troubles in one line each."""
 
 import ast
+import itertools
 import os
 import signal
 import socket
@@ -63,6 +64,11 @@ def square_or_die(number: int) -> int:
     return number * number
 
 
+def square_slowly(number: int) -> int:
+    time.sleep(0.02)
+    return number * number
+
+
 def fail(number: int) -> int:
     raise OSError(28, f"no space for {number}")
 
@@ -115,6 +121,15 @@ def test_a_dying_worker_is_the_end_of_its_task_alone(scheduler, tmp_path):
     tasks = [1, 2, -1, 4, 5]
     results = {d.number: d.result for d in run_on_cluster(square_or_die, tasks, on(scheduler, tmp_path), Silent())}
     assert results == {0: 1, 1: 4, 2: Crashed(), 3: 16, 4: 25}
+
+
+def test_a_cluster_may_grow_and_shrink_on_the_way(scheduler, tmp_path, monkeypatch):
+    sizes = itertools.chain([0, 20, 1], itertools.repeat(2))
+    monkeypatch.setattr(on_cluster, "_AHEAD", 1)
+    monkeypatch.setattr(on_cluster, "_POLL", 0.01)
+    monkeypatch.setattr(on_cluster._Work, "_threads_there", lambda work: next(sizes))
+    results = run_on_cluster(square_slowly, list(range(30)), on(scheduler, tmp_path), Silent())
+    assert {done.number: done.result for done in results} == {number: number**2 for number in range(30)}
 
 
 def test_an_exception_ends_the_whole(scheduler, tmp_path):
