@@ -109,7 +109,7 @@ def train(
             look = (shared.screen.verbosity, shared.screen.json_output)
             launch(settings.devices, _train_with_others, path, *look)
     except BaseException:
-        if begun:
+        if begun and (path / "settings.toml").exists():  # where no process came to remove it
             RunFolder.open(path).remove_unless_begun()
         raise
 

@@ -77,8 +77,9 @@ def fit_batch(settings: RunSettings, devices: int, local: int, seconds: float, p
     # the devices of a machine share its memory where they are its CPU
     room = int(SHARE * memory.available() / local) if device.type == "cpu" else 0
     at_once = training.accumulate * devices
+    windows = _windows(settings)
     try:
-        fit, windows = apart(_search, settings, at_once, room, seconds, told=show)
+        fit = apart(_search, settings, math.ceil(windows / at_once), room, seconds, told=show)
     finally:
         progress.end()
     size = min(windows, fit.rows * at_once)
@@ -163,17 +164,17 @@ def _reckoned(tried: list[Measured], rows: int) -> float:
     return tried[-1].peak + _slope(tried) * (rows - tried[-1].rows)
 
 
-def _search(tell: Tell, settings: RunSettings, at_once: int, room: int, seconds: float) -> tuple[Fit, int]:
-    """What fits on one device, and the windows that the data have; in a process of its own.
-
-    at_once: parts into which a batch is cut, all devices together. room: bytes, on the CPU.
-    """
-    training = settings.train
-    with torch.device("meta"):  # computes nothing, see in_a_child
+def _windows(settings: RunSettings) -> int:
+    """Windows that a batch can have at most."""
+    with torch.device("meta"):
         model = models.build(settings.model, settings.tokens)
-    one = training.model_copy(update={"batch_size": 1})
-    device, windows = choose_device(training.device), training_windows(model, run_data(settings), one).most
-    most = math.ceil(windows / at_once)
+    one = settings.train.model_copy(update={"batch_size": 1})
+    return training_windows(model, run_data(settings), one).most
+
+
+def _search(tell: Tell, settings: RunSettings, most: int, room: int, seconds: float) -> Fit:
+    """What fits on one device, in a process of its own. most: rows. room: bytes, on the CPU."""
+    device = choose_device(settings.train.device)
     cuda = device.type == "cuda"
     if cuda:
         free, total = torch.cuda.mem_get_info(device)
@@ -186,7 +187,7 @@ def _search(tell: Tell, settings: RunSettings, at_once: int, room: int, seconds:
             tell(one)
         return one
 
-    return search(measure, most, room, seconds, foresee=not cuda), windows
+    return search(measure, most, room, seconds, foresee=not cuda)
 
 
 def _sentence(fit: Fit, size: int, devices: int, parts: int) -> str:

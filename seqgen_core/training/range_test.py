@@ -109,7 +109,7 @@ def sweep(settings: RunSettings, steps: int, tell: Tell) -> list[tuple[float, fl
 def judge(steps: Sequence[tuple[float, float]], seconds: float = 0.0) -> RangeTest:
     """Which rate the course of the loss recommends: a tenth of that at which the smoothed loss is lowest.
 
-    None where the loss did not fall below its start by more than its own unsteadiness.
+    None where the loss did not fall below its start by more than its own unsteadiness and a hundredth of it.
     """
     if len(steps) < 3:
         rates, bits = tuple(rate for rate, _ in steps), tuple(loss for _, loss in steps)
@@ -123,7 +123,7 @@ def judge(steps: Sequence[tuple[float, float]], seconds: float = 0.0) -> RangeTe
     lowest, fall = float(rates[place]), float(bits[rates <= QUIET].mean() - smoothed[place])
     unsteady = float((bits - smoothed)[: place + 1].std())
     chosen, trouble = _rounded(max(FIRST, lowest / BELOW_LOWEST)), ""
-    if not fall > 2 * unsteady or fall <= 0.01 * abs(float(smoothed[0])):
+    if lowest <= QUIET or fall <= max(2 * unsteady, 0.01 * float(smoothed[0])):
         chosen, trouble = None, "the loss did not fall at any rate"
     return RangeTest(
         tuple(rates.tolist()), tuple(bits.tolist()), tuple(smoothed.tolist()), lowest, chosen, trouble, seconds
