@@ -19,9 +19,6 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import torch
 torch.set_num_threads(1)
-warm = torch.zeros(1, requires_grad=True)
-warm.sum().backward()
-torch.optim.AdamW([warm], fused=True).step()  # what the optimiser imports late, the children need not import each
 from seqgen_core.checkpoint import verify_checkpoint
 from seqgen_core.data.store import PreparedData
 from seqgen_core.progress import Silent
@@ -33,6 +30,7 @@ class Warned(Silent):
         print("warned", line)
 
 path, data, wanted = Path(sys.argv[2]), PreparedData.open(Path(sys.argv[3])), int(sys.argv[4])
+loop.train(RunFolder.open(Path(sys.argv[5])), data)  # what is imported and compiled late, the children need not each
 rng, folder, kills = random.Random(11), path / "checkpoints", []
 
 def slowed(function):
@@ -79,7 +77,7 @@ def ended():
     return over
 
 while True:
-    pid, over, latest = os.fork(), False, time.monotonic() + 20  # nothing ran yet that forking could break
+    pid, over, latest = os.fork(), False, time.monotonic() + 20  # no thread is left that forking could break
     if pid == 0:
         child()
     if len(kills) >= wanted:
@@ -126,8 +124,9 @@ def test_killed_thirty_times_it_ends_with_the_same_weights(tmp_path):
     }
     # A checkpoint after every step, and another of the same step where that is validated.
     killed = make_run(tmp_path / "killed", data, save_every=1e-9, **settings)
+    warm = make_run(tmp_path / "warm", data, **{**settings, "steps": 2})
     result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(TESTS.parent), str(killed.path), str(data.path), str(KILLS)],
+        [sys.executable, "-c", SCRIPT, *map(str, (TESTS.parent, killed.path, data.path, KILLS, warm.path))],
         capture_output=True,
         text=True,
         timeout=200,
