@@ -85,9 +85,7 @@ def _connected(address: str) -> Generator["Client"]:
             f"--cluster needs the Python package {error.name}, which is not installed.",
             hint="`pip install 'seqgen[cluster]'` brings it.",
         ) from error
-    log = logging.getLogger("distributed")  # tells the console at length what is told in one line here
-    before, log.level = log.level, logging.CRITICAL + 1
-    try:
+    with _without_log():
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -100,8 +98,20 @@ def _connected(address: str) -> Generator["Client"]:
         finally:
             with contextlib.suppress(Exception):
                 client.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _without_log() -> Generator[None]:
+    """Keep Dask from telling the console at length what is told in one line here."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in ("distributed", "tornado")]
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    for logger in before:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
     finally:
-        log.level = before
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -128,6 +138,9 @@ class _Work(Generic[T, R]):
     ticket: Ticket
     here: Fitness
     _lonely: float | None = None
+
+    def __post_init__(self) -> None:
+        self._line = self.client.scheduler_comm
 
     def look_at_workers(self, progress: Progress) -> None:
         """Raise SeqgenError where any worker cannot do the work; warn where its results may differ in the last bit."""
@@ -217,6 +230,8 @@ class _Work(Generic[T, R]):
 
     def _threads_there(self) -> int:
         """Threads of all workers. Raises SeqgenError where there have been none for too long."""
+        if self.client.scheduler_comm is not self._line:  # Dask makes a new one, but futures of the old never end
+            raise self._lost()
         threads, now = sum(self._threads().values()), time.monotonic()
         self._lonely = None if threads else self._lonely or now
         if self._lonely is not None and now - self._lonely > WORKER_SECONDS:
