@@ -138,6 +138,8 @@ def _choose_run(
         return run.path, True
     if preset is not None:
         raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
+    with run.locked():
+        run.set_damaged_aside(shared.screen)
     training = changed_training(run, [*shared.overrides, *overrides], flags)
     named_anew = training.data != run.settings.train.data or run.settings.data.path is None  # imported: none yet
     prepared = PreparedData.open(training.data) if named_anew else find_run_data(run)

@@ -170,3 +170,29 @@ def test_verify_finds_a_flipped_bit(tmp_path):
     shard.write_bytes(content)
     with pytest.raises(SeqgenError, match="the tokens of file 1"):
         PreparedData.open(tmp_path).verify()
+
+
+def test_verify_looks_at_the_split_that_it_is_asked_for(tmp_path):
+    write(tmp_path)
+    (shard,) = tmp_path.glob("*.bin")
+    content = bytearray(shard.read_bytes())
+    content[1010] ^= 1  # of the valid split
+    shard.write_bytes(content)
+    data = PreparedData.open(tmp_path)
+    data.verify("train")
+    data.verify("test")
+    with pytest.raises(SeqgenError, match="the tokens of file 1"):
+        data.verify("valid")
+    assert [data.token_size(split) for split in (None, *store.SPLITS)] == [1100, 1000, 70, 30]
+
+
+def test_data_prepared_anew_while_they_are_read(tmp_path):
+    """What is open stays; a shard that is opened too late is told of in words."""
+    streams = write(tmp_path)
+    early, late = PreparedData.open(tmp_path), PreparedData.open(tmp_path)
+    (item,) = early.items("train")
+    early.tokens(item)
+    write(tmp_path, levels=16)
+    assert np.array_equal(early.tokens(item), streams[0])
+    with pytest.raises(SeqgenError, match=r"\.bin is gone or was cut since .* was opened: it was prepared anew"):
+        late.tokens(item)

@@ -103,6 +103,8 @@ def test_commands_take_the_whole_one_and_say_so(trained_project, program, comman
     (warning,) = [line for line in out.err.splitlines() if line.startswith("warning: ")]
     assert "step-8 is damaged" in warning
     assert "step-4, the whole one before it, is taken" in warning
+    if command.startswith("train"):
+        assert "going on with runs/sequnet from step 4" in out.err
 
 
 @pytest.mark.parametrize("command", ["evaluate", "generate"])
