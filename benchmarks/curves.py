@@ -17,8 +17,8 @@ DPI = 120
 class Curve:
     """The course of one side: seconds of training so far, tokens predicted so far, and then held-out bits per token.
 
-    windows: carried, or alone (each with its full context before it). points: numbers of the scores, from 1, of which one is
-    left out where a step took longer than there is between two.
+    windows: carried, or alone (each with its full context before it). points: numbers of the scores, from 1; one is
+    left out where a step takes longer than there is between two.
     """
 
     configuration: str
