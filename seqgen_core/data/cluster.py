@@ -214,6 +214,10 @@ class _Work(Generic[T, R]):
             if running:
                 self._let_go()
 
+    def _holds(self) -> bool:
+        """Whether the connection is the first one: Dask would make another, but futures of the old never end."""
+        return self.client.status == "running" and self.client.scheduler_comm is self._line
+
     def _threads(self) -> dict[str, int]:
         """Threads by worker."""
         try:
@@ -230,7 +234,7 @@ class _Work(Generic[T, R]):
 
     def _threads_there(self) -> int:
         """Threads of all workers. Raises SeqgenError where there have been none for too long."""
-        if self.client.scheduler_comm is not self._line:  # Dask makes a new one, but futures of the old never end
+        if not self._holds():
             raise self._lost()
         threads, now = sum(self._threads().values()), time.monotonic()
         self._lonely = None if threads else self._lonely or now
@@ -245,7 +249,9 @@ class _Work(Generic[T, R]):
         """Tell tasks under way that they are in vain, and wait until they have ended."""
         deadline = time.monotonic() + LET_GO_SECONDS
         with contextlib.suppress(SeqgenError):
-            while any(busy != 0 for busy in self._run(stop_run, self.ticket.run).values() if isinstance(busy, int)):
+            while self._holds() and any(
+                busy != 0 for busy in self._run(stop_run, self.ticket.run).values() if isinstance(busy, int)
+            ):
                 if time.monotonic() > deadline:
                     return
                 time.sleep(0.1)

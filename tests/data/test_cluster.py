@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import json
 import os
 import signal
 import socket
@@ -242,25 +243,41 @@ def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
     assert "dask scheduler" in caught.value.hint
 
 
-def test_a_scheduler_that_goes_away_is_one_line_and_finished_work_is_kept(tmp_path, monkeypatch):
-    raw = fill(tmp_path / "raw", 2)
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=60
-    ) as cluster:
-        results = run_on_cluster(
-            end_of_the_world, [cluster.scheduler_address], on(cluster.scheduler_address, raw), Silent()
+def test_a_scheduler_that_is_killed_is_one_line(tmp_path, capfd):
+    file, begun = tmp_path / "scheduler.json", tmp_path / "begun"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    local = ("--host", "127.0.0.1", "--scheduler-file", str(file), "--dashboard-address", ":0")
+    for words in (("scheduler", "--port", "0"), ("worker", "--no-nanny", "--nthreads", "1")):
+        command = [sys.executable, "-m", "dask", *words, *local]
+        process = subprocess.Popen(
+            command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        threading.Timer(0.5, cluster.close).start()
+        if words[0] == "scheduler":
+            scheduler = process
+    try:
+        wait_for(file)
+        address = json.loads(file.read_text())["address"]
+        threading.Thread(target=lambda: (wait_for(begun), scheduler.kill()), daemon=True).start()
         with pytest.raises(SeqgenError) as caught:
-            next(results)
-    assert "was lost" in caught.value.got
+            list(run_on_cluster(touch_and_wait, [str(begun)] * 3, on(address, tmp_path), Silent()))
+    finally:
+        for running in (scheduler, process):
+            running.kill()
+            running.wait()
+    assert caught.value.got == f"The connection to the Dask scheduler at {address} was lost."
     assert "What is finished is kept" in caught.value.hint
+    assert capfd.readouterr().err == ""
 
 
-def end_of_the_world(address: str) -> None:
-    deadline = time.monotonic() + 3
-    while not stop_wanted() and time.monotonic() < deadline:
+def wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 100
+    while not file.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def touch_and_wait(file: str) -> None:
+    Path(file).touch()
+    time.sleep(2)
 
 
 def test_without_any_worker_it_does_not_wait_for_ever(tmp_path, monkeypatch):
