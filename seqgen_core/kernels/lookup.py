@@ -16,7 +16,10 @@ CHANNELS = 16
 
 @cache
 def lookup_pass() -> Any:
-    """y[n] = the sum over taps k of row k * V + code[n + k]; other codes than 0 to V - 1 add nothing. Rows are taken from B * N."""
+    """y[n] = the sum over taps k of row k * V + code[n + k]; other codes than 0 to V - 1 add nothing.
+
+    Takes rows `first` to `stop - 1` of B * N.
+    """
     mark = stamp(__file__)
 
     def run(first, stop, part, ticks, taps, values, channels, codes, codes_clip, table, y):

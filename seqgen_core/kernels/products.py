@@ -1,7 +1,6 @@
-"""Products of matrices with long inner sides, such as the gradient by a convolution's weights, as vector code.
+"""Products of matrices of which two sides are short, such as those of a convolution with 1 tap, as vector code.
 
-C += A · B, where A lies transposed: the numbers of a column of A, which meet the same row of B, are side by side. B is
-read in panels of 32 columns, copied so that they lie side by side; a tile of C, up to 12 rows of a panel, is summed in
+C += A · B. B is read in panels of 32 columns that lie side by side; a tile of C, up to 12 rows of a panel, is summed in
 registers. The code is LLVM's with vectors of 16 lanes, which its back end cuts to what the processor has.
 Axes: M rows and N columns of C, K the inner side.
 """
@@ -21,24 +20,29 @@ TILES = (12, 8, 4, 2, 1)
 """Rows of a tile: 12 of them by 2 vectors are 24 sums, the most that the registers hold beside what they read."""
 DEPTH = 256
 """Of the inner side that is taken at a time, so that its part of B stays in the first two caches."""
+BLOCK = 96
+"""Rows of A that stay in the second cache while they meet every panel."""
 ROOM = DEPTH * WIDE
 """Numbers of room that each part of the work needs."""
 _int32, _int64, _float = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _floats, _words = ir.VectorType(_float, LANES), ir.VectorType(_int32, LANES)
 
 
-def _add_tile(typingctx: Any, rows: Any, a: Any, b: Any, c: Any, depth: Any, a_step: Any, c_row: Any) -> Any:
-    """`rows` rows of c (32 columns) += the columns of a, as rows, times the panel b; addresses, and strides in bytes.
+def _add_tile(
+    typingctx: Any, rows: Any, a: Any, b: Any, c: Any, depth: Any, a_row: Any, a_step: Any, c_row: Any
+) -> Any:
+    """`rows` rows of c (32 columns) += those of a times the panel b; addresses, and strides in bytes.
 
-    a_step: from one column of A to the next. c_row: from one row of C to the next.
+    a_row, a_step: from one row, and from one column, of A to the next. c_row: from one row of C to the next. Negative
+    `rows`: as many, and a_row is 4, a number.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, *rest = arguments
         end = builder.append_basic_block("end")
         switch = builder.switch(rows, end)
-        for count in TILES:
-            function = _tile(builder.module, count)
+        for count in (*TILES, *(-count for count in TILES)):
+            function = _tile(builder.module, abs(count), side_by_side=count < 0)
             block = builder.append_basic_block("case")
             switch.add_case(_int64(count), block)
             builder.position_at_end(block)
@@ -47,37 +51,38 @@ def _add_tile(typingctx: Any, rows: Any, a: Any, b: Any, c: Any, depth: Any, a_s
         builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 7), generate
+    return types.void(*[types.int64] * 8), generate
 
 
 _add: Any = intrinsic(_add_tile)
 
 
-def _tile(module: Any, rows: int) -> Any:
+def _tile(module: Any, rows: int, *, side_by_side: bool) -> Any:
     """The function for so many rows: a loop over the inner side with all sums in registers."""
-    name = f"seqgen_tile_{rows}"
+    name = f"seqgen_tile_{rows}_{side_by_side}"
     if name in module.globals:
         return module.globals[name]
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_int64] * 6), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_int64] * 7), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
-    a, b, c, depth, a_step, c_row = function.args
+    a, b, c, depth, a_row, a_step, c_row = function.args
     entry, loop, done = (function.append_basic_block(part) for part in ("entry", "loop", "done"))
     vectors = WIDE // LANES
     build = ir.IRBuilder(entry)
     zero = ir.Constant(_floats, [0.0] * LANES)
+    starts = [build.add(a, build.mul(a_row, _int64(row))) for row in range(rows)]
     build.branch(loop)
 
     build.position_at_end(loop)
     left, here, panel = build.phi(_int64), build.phi(_int64), build.phi(_int64)
-    for place, start in ((left, depth), (here, a), (panel, b)):
+    for place, start in ((left, depth), (here, a if side_by_side else _int64(0)), (panel, b)):
         place.add_incoming(start, entry)
     sums = [[build.phi(_floats) for _ in range(vectors)] for _ in range(rows)]
     columns = build.inttoptr(panel, _floats.as_pointer())
     heard = [build.load(build.gep(columns, [_int64(vector)]), align=4) for vector in range(vectors)]
-    numbers = build.inttoptr(here, _float.as_pointer())
     for row in range(rows):
-        spread = _spread(build, build.load(build.gep(numbers, [_int64(row)]), align=4))
+        there = build.add(here, _int64(4 * row) if side_by_side else starts[row])
+        spread = _spread(build, build.load(build.inttoptr(there, _float.as_pointer()), align=4))
         for vector in range(vectors):
             old = sums[row][vector]
             product = build.fmul(spread, heard[vector], flags=("contract",))
@@ -112,6 +117,7 @@ def _spread(build: Any, number: Any) -> Any:
 def product_pass() -> Any:
     """Rows `first` to `stop - 1` of C (M, N') += those of A times B, N' being N rounded up to 32 columns.
 
+    A lies transposed: the numbers of a column, which meet the same row of B, are side by side.
     clips: matrices A and B of so many clips, whose products are added up. a, b, c: addresses. a_clip, a_step, b_clip,
     b_row, c_row: strides in numbers. room: address of ROOM numbers for each part.
     """
@@ -144,7 +150,45 @@ def product_pass() -> Any:
                         rows = 12 if left >= 12 else 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
                         here = a + 4 * (clip * a_clip + begin * a_step + row)
                         target = c + 4 * (row * c_row + panel * WIDE)
-                        _add(rows, here, scratch, target, depth, 4 * a_step, 4 * c_row)
+                        _add(-rows, here, scratch, target, depth, 4, 4 * a_step, 4 * c_row)
+                        row += rows
+
+    return compiled(run)
+
+
+@cache
+def rows_pass() -> Any:
+    """Rows `first` to `stop - 1` of C (M, N) += those of A (M, K) times B, given as panels (N / 32, K, 32).
+
+    begin: 1 where C holds nothing yet and its rows begin with the N numbers at bias, or with 0. a, b, c, bias:
+    addresses. a_row, c_row: strides in numbers.
+    """
+    mark = stamp(__file__)
+
+    def run(first, stop, part, inner, panels, a, a_row, b, c, c_row, begin, bias):
+        mark  # noqa: B018
+        for block in range(first, stop, BLOCK):
+            end = min(stop, block + BLOCK)
+            for start in range(0, inner, DEPTH):
+                depth = min(DEPTH, inner - start)
+                for panel in range(panels):
+                    numbers = b + 4 * WIDE * (panel * inner + start)
+                    row = block
+                    while row < end:
+                        left = end - row
+                        rows = 12 if left >= 12 else 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
+                        target = c + 4 * (row * c_row + panel * WIDE)
+                        if begin != 0 and start == 0:
+                            for place in range(rows):
+                                fresh = floats_at(target + 4 * place * c_row, WIDE)
+                                if bias != 0:
+                                    given = floats_at(bias + 4 * panel * WIDE, WIDE)
+                                    for column in range(WIDE):
+                                        fresh[column] = given[column]
+                                else:
+                                    for column in range(WIDE):
+                                        fresh[column] = np.float32(0)
+                        _add(rows, a + 4 * (row * a_row + start), numbers, target, depth, 4 * a_row, 4, 4 * c_row)
                         row += rows
 
     return compiled(run)

@@ -94,22 +94,46 @@ def multiply_gradients(
 
 def _by_weight(dz: Tensor, window: Tensor, taps: int, stride: int, dilation: int) -> Tensor:
     """The gradient by the weight (O, C, K)."""
-    batch, ticks, outputs = dz.shape
-    channels, threads = window.shape[2], torch.get_num_threads()
-    wide = -(-outputs // products.WIDE) * products.WIDE
-    found = dz.new_zeros(taps * channels, wide)
+    outputs, channels = dz.shape[2], window.shape[2]
+    found = dz.new_zeros(taps * channels, _wide(outputs))
     # Where taps are neighbours, a tick and those after it are one long row of numbers.
     stretches = 1 if dilation == 1 else taps
-    rows = taps * channels // stretches
-    room = dz.new_empty(parts_of(rows, batch * ticks, threads) * products.ROOM)
-    for number in range(stretches):
-        share(
-            products.product_pass(), rows, batch * ticks, threads, batch, ticks, outputs,
-            window.data_ptr() + 4 * number * dilation * window.stride(1), window.stride(0), stride * window.stride(1),
-            dz.data_ptr(), dz.stride(0), dz.stride(1),
-            found.data_ptr() + 4 * number * rows * wide, wide, room.data_ptr(),
-        )  # fmt: skip
-    return found.view(taps, channels, wide)[:, :, :outputs].permute(2, 1, 0)
+    for number, rows in enumerate(found.chunk(stretches)):
+        _add_transposed(window, number * dilation, stride, dz, rows)
+    return found.view(taps, channels, -1)[:, :, :outputs].permute(2, 1, 0)
+
+
+def _wide(columns: int) -> int:
+    return -(-columns // products.WIDE) * products.WIDE
+
+
+def _add_transposed(a: Tensor, skipped: int, stride: int, b: Tensor, c: Tensor) -> None:
+    """c (M, N') += every stride-th row of a (B, L, …), of the numbers from it on, transposed, times b (B, N, O)."""
+    batch, ticks, columns = b.shape
+    threads = torch.get_num_threads()
+    room = b.new_empty(parts_of(len(c), batch * ticks, threads) * products.ROOM)
+    share(
+        products.product_pass(), len(c), batch * ticks, threads, batch, ticks, columns,
+        a.data_ptr() + 4 * skipped * a.stride(1), a.stride(0), stride * a.stride(1),
+        b.data_ptr(), b.stride(0), b.stride(1), c.data_ptr(), c.stride(0), room.data_ptr(),
+    )  # fmt: skip
+
+
+def add_product(c: Tensor, a: Tensor, b: Tensor, *, begin: bool = False, bias: Tensor | None = None) -> None:
+    """c (M, N) += a (M, K) times b (K, N). begin: c held nothing, and becomes the product, plus bias (N,)."""
+    if c.dtype != torch.float32 or a.dtype != c.dtype or c.shape[1] % products.WIDE:
+        product = a @ b
+        if begin and bias is None:
+            c.copy_(product)
+        else:
+            torch.add(product, c if bias is None or not begin else bias, out=c)
+        return
+    panels = b.reshape(len(b), -1, products.WIDE).transpose(0, 1).contiguous()  # (N / 32, K, 32)
+    share(
+        products.rows_pass(), len(c), a.shape[1] * c.shape[1] // 64, torch.get_num_threads(), a.shape[1], len(panels),
+        a.data_ptr(), a.stride(0), panels.data_ptr(), c.data_ptr(), c.stride(0), int(begin),
+        0 if bias is None else bias.data_ptr(),
+    )  # fmt: skip
 
 
 def convolve_rows(window: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, dilation: int = 1) -> Tensor:
@@ -124,7 +148,34 @@ def convolve_rows(window: Tensor, weight: Tensor, bias: Tensor | None, stride: i
 
 def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A 1×1 convolution: (B, N, C) with (O, C, 1) -> (B, N, O)."""
+    outputs, channels = weight.shape[:2]
+    fits = x.dtype == operand_type(x) == torch.float32 and not (channels % products.WIDE or outputs % products.WIDE)
+    if takes_passes(x) and fits and x.shape[1] > 1:
+        return _Product.apply(x, weight, bias)
     return F.linear(x, weight[:, :, 0], bias)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.contiguous()
+        y = x.new_empty(*x.shape[:2], len(weight))
+        add_product(y.flatten(0, 1), x.flatten(0, 1), weight[:, :, 0].t(), begin=True, bias=bias)
+        ctx.save_for_backward(x, weight)
+        ctx.bias = bias is not None
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dy, dx = dy.contiguous(), None
+        if ctx.needs_input_grad[0]:
+            dx = torch.empty_like(x)
+            add_product(dx.flatten(0, 1), dy.flatten(0, 1), weight[:, :, 0], begin=True)
+        by_weight = x.new_zeros(weight.shape[:2])
+        _add_transposed(dy, 0, 1, x, by_weight)
+        return dx, by_weight[:, :, None], dy.sum(dim=(0, 1)) if ctx.bias else None
 
 
 def gated_rows(z: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqgen_core.models.rows import (
+    add_product,
     multiply,
     multiply_gradients,
     open_gates,
@@ -76,7 +77,7 @@ class _Stack(torch.autograd.Function):
         inner, skips = layers[0].skip.shape[1], layers[0].skip.shape[0]
         biases = [layer.skip_bias for layer in layers if layer.skip_bias is not None]
         bias = torch.stack(biases).sum(dim=0) if biases else x.new_zeros(skips)
-        skip = bias.expand(batch * steps, skips).contiguous()
+        skip = x.new_empty(batch * steps, skips)
         kept, windows, raws, groups, weights = [], [], [], [], []
         x = side_by_side(x)
         window = _begin(layers[0].past, steps, kind)
@@ -107,7 +108,8 @@ class _Stack(torch.autograd.Function):
             if place == len(members) - 1:
                 if plan.trained:
                     groups.append(gathered)
-                _add_skips(skip, gathered.view(batch * steps, -1), members)
+                joined = _joined(members, kind).t()  # (n * I, S)
+                add_product(skip, gathered.view(batch * steps, -1), joined, begin=index < plan.group, bias=bias)
         ctx.plan, ctx.layers = plan, layers
         ctx.save_for_backward(*windows, *raws, *weights, *groups)
         ctx.mark_non_differentiable(*kept)
@@ -132,7 +134,8 @@ class _Stack(torch.autograd.Function):
             first = number * plan.group
             members = layers[first : first + plan.group]
             joined = _joined(members, kind)  # (S, n * I)
-            by_gathered = (slopes @ joined).view(batch, steps, -1)
+            by_gathered = slopes.new_empty(batch, steps, joined.shape[1])
+            add_product(by_gathered.flatten(0, 1), slopes, joined, begin=True)
             by_joined = (slopes.t() @ groups[number].view(batch * steps, -1)).float()  # (S, n * I)
             for place in reversed(range(len(members))):
                 index, layer = first + place, members[place]
@@ -197,22 +200,13 @@ def _add_residual(
     else:
         torch.add(before, layer.residual_bias, out=outputs)
     for clip, mine in enumerate(values):
-        outputs[clip].addmm_(mine, weight)
+        add_product(outputs[clip], mine, weight)
     return x
 
 
 def _joined(members: list[LayerTensors], kind: torch.dtype) -> Tensor:
     """The skip products of several layers as one: (S, n * I)."""
     return torch.cat([layer.skip[:, :, 0] for layer in members], dim=1).to(kind)
-
-
-def _add_skips(skip: Tensor, gathered: Tensor, members: list[LayerTensors]) -> None:
-    """Add the skip paths of several layers, without their biases, to (B * T, S)."""
-    joined = _joined(members, gathered.dtype).t()
-    if gathered.dtype == skip.dtype:
-        skip.addmm_(gathered, joined)
-    else:
-        skip += gathered @ joined
 
 
 def _residual_gradients(
@@ -223,7 +217,7 @@ def _residual_gradients(
     weight, given = layer.residual[:, :, 0].to(kind), dx.to(kind)
     by_weight = None
     for clip, slopes in enumerate(given):
-        by_values[clip].addmm_(slopes, weight)
+        add_product(by_values[clip], slopes, weight)
         part = (slopes.t() @ values[clip]).float()
         by_weight = part if by_weight is None else by_weight.add_(part)
     assert by_weight is not None

@@ -8,22 +8,26 @@ from torch import Tensor
 
 from seqgen_core import models
 from seqgen_core.kernels import compiling
+from seqgen_core.models import rows
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.blocks import look_up
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.heads import CategoricalHead
-from seqgen_core.models.rows import gated_doubling, gated_residual
+from seqgen_core.models.rows import gated_doubling, gated_residual, multiply_rows
 from seqgen_core.models.tokens import random_tokens
 from seqgen_core.settings.model import SequnetSettings, WaveNetSettings
 from seqgen_core.settings.tokens import CategoricalTokens
 
-CLOSE = {"fp32": 2e-5, "bf16": 0.08}
-"""Largest difference from float64, as a share of the largest number of a tensor."""
+CLOSE = {"fp32": 2e-5, "bf16": 0.05}
+"""Largest norm of a tensor's difference from float64, as a share of its own."""
 PRECISIONS = pytest.mark.parametrize("precision", CLOSE)
 SETTINGS = {
     "sequnet": SequnetSettings(features=20, levels=4, depth=2, kernel_size=5),
     "wavenet": WaveNetSettings(
         stacks=2, layers=4, residual_channels=12, dilation_channels=160, skip_channels=16, classes=2, local_features=3
+    ),
+    "wavenet of whole vectors": WaveNetSettings(
+        stacks=2, layers=3, residual_channels=32, dilation_channels=96, skip_channels=64, output_channels=32
     ),
     "wavenet without biases": WaveNetSettings(
         stacks=1, layers=3, residual_channels=12, dilation_channels=18, skip_channels=16, bias=False, skip="mean"
@@ -34,8 +38,13 @@ SETTINGS = {
 def agree(got: Tensor | None, wanted: Tensor | None, precision: str, name: str = "") -> None:
     assert (got is None) == (wanted is None), name
     if got is not None and wanted is not None:
-        error = float((got.double() - wanted).abs().max()) / max(1e-9, float(wanted.abs().max()))
+        error = distance(got, wanted)
         assert error < CLOSE[precision], f"{name}: {error}"
+
+
+def distance(got: Tensor, wanted: Tensor) -> float:
+    """Norm of the difference, as a share of that of what is wanted."""
+    return float((got.double() - wanted.double()).norm()) / max(1e-9, float(wanted.double().norm()))
 
 
 def learned(model: CausalModel, tokens: Tensor, condition: Condition, cut: int, precision: str) -> list[Tensor]:
@@ -53,19 +62,25 @@ def learned(model: CausalModel, tokens: Tensor, condition: Condition, cut: int, 
     return [bits.detach(), *(part.detach() for part in state), *gradients]
 
 
-@PRECISIONS
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_a_training_step_after_carried_state_is_that_of_float64(kind: str, precision: str) -> None:
+def test_a_training_step_after_carried_state_is_that_of_float64(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = models.build(SETTINGS[kind], CategoricalTokens(values=9))
     tokens = random_tokens(model.tokens, 2, 91)
     labels = torch.tensor([0, 1]) if model.classes else None
     told = torch.randn(2, 90, model.local_features) if model.local_features else None
-    got = learned(model, tokens, Condition(labels, told), 37, precision)
+    fine, coarse = (learned(model, tokens, Condition(labels, told), 37, precision) for precision in CLOSE)
+    monkeypatch.setattr(rows, "_FORMATS", {})  # by torch alone
+    plain = learned(model, tokens, Condition(labels, told), 37, "bf16")
     model = model.double()
     wanted = learned(model, tokens, Condition(labels, None if told is None else told.double()), 37, "fp32")
-    for number, pair in enumerate(zip(got, wanted, strict=True)):
-        agree(*pair, precision, f"tensor {number}")
+    for number, true in enumerate(wanted):
+        agree(fine[number], true, "fp32", f"tensor {number}")
+    # Rounding adds up over the layers: it may do so no more than in torch's own operations.
+    errors = [
+        max(distance(found, true) for found, true in zip(given, wanted, strict=True)) for given in (coarse, plain)
+    ]
+    assert errors[0] < 1.5 * errors[1]
 
 
 def compared(function, tensors: list[Tensor | None], precision: str) -> None:
@@ -117,6 +132,18 @@ def test_a_gated_doubling_is_that_of_float64(count: int, ticks: int, past: int, 
         return gated_doubling(x, past, even, odd, bias, count, behind)
 
     compared(run, [x, before, even, odd, bias], precision)
+
+
+@PRECISIONS
+@pytest.mark.parametrize(("ticks", "inputs", "outputs"), [(19, 320, 64), (101, 32, 96), (7, 5, 6)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_convolution_of_one_tap_is_that_of_float64(
+    ticks: int, inputs: int, outputs: int, bias: bool, precision: str
+) -> None:
+    torch.manual_seed(6)
+    shapes = [(2, ticks, inputs), (outputs, inputs, 1), (outputs,)]
+    tensors = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    compared(multiply_rows, tensors if bias else [*tensors[:2], None], precision)
 
 
 @pytest.mark.parametrize("channels", [5, 40])
