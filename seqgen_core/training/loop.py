@@ -262,9 +262,9 @@ class _Trainer:
             if self.on_validation is not None:
                 go_on = self.on_validation(state.step, score.bits_per_token)
         state.validated_step = state.step
-        self._save(better=better)
-        if self.settings.stats and journal is not None:
+        if self.settings.stats and journal is not None:  # before the checkpoint, so that a kill in between loses none
             journal.histograms(state.step, self.learner.model)
+        self._save(better=better)
         if better and not self.settings.sample_every:
             self._draw(journal)
         return go_on
