@@ -117,13 +117,16 @@ def _spread(build: Any, number: Any) -> Any:
 def product_pass() -> Any:
     """Rows `first` to `stop - 1` of C (M, N') += those of A times B, N' being N rounded up to 32 columns.
 
-    A lies transposed: the numbers of a column, which meet the same row of B, are side by side.
+    A lies transposed: the numbers of a column, which meet the same row of B, are side by side. The columns of B can lie
+    apart: b_hop numbers after the first of so many panels lie the next.
     clips: matrices A and B of so many clips, whose products are added up. a, b, c: addresses. a_clip, a_step, b_clip,
     b_row, c_row: strides in numbers. room: address of ROOM numbers for each part.
     """
     mark = stamp(__file__)
 
-    def run(first, stop, part, clips, inner, columns, a, a_clip, a_step, b, b_clip, b_row, c, c_row, room):
+    def run(
+        first, stop, part, clips, inner, columns, a, a_clip, a_step, b, b_clip, b_row, b_panels, b_hop, c, c_row, room
+    ):  # fmt: skip
         mark  # noqa: B018
         scratch = room + 4 * part * ROOM
         panels = (columns + WIDE - 1) // WIDE
@@ -134,7 +137,8 @@ def product_pass() -> Any:
                     width = min(WIDE, columns - panel * WIDE)
                     copied = floats_at(scratch, ROOM)
                     for row in range(depth):
-                        there = b + 4 * (clip * b_clip + (begin + row) * b_row + panel * WIDE)
+                        there = b + 4 * (clip * b_clip + (begin + row) * b_row + panel // b_panels * b_hop)
+                        there += 4 * (panel % b_panels) * WIDE
                         given = floats_at(there, width)
                         if width == WIDE:
                             for column in range(WIDE):
@@ -161,23 +165,29 @@ def rows_pass() -> Any:
     """Rows `first` to `stop - 1` of C (M, N) += those of A (M, K) times B, given as panels (N / 32, K, 32).
 
     begin: 1 where C holds nothing yet and its rows begin with the N numbers at bias, or with 0. a, b, c, bias:
-    addresses. a_row, c_row: strides in numbers.
+    addresses. a_row, c_row: strides in numbers. Columns can lie apart: a_hop numbers after the first `segment` of a row
+    of A lie the next, c_hop after the first c_panels panels of C the next.
     """
     mark = stamp(__file__)
 
-    def run(first, stop, part, inner, panels, a, a_row, b, c, c_row, begin, bias):
+    def run(
+        first, stop, part, inner, segment, panels, a, a_row, a_hop, b, c, c_row, c_panels, c_hop, begin, bias
+    ):  # fmt: skip
         mark  # noqa: B018
         for block in range(first, stop, BLOCK):
             end = min(stop, block + BLOCK)
-            for start in range(0, inner, DEPTH):
-                depth = min(DEPTH, inner - start)
+            start = 0
+            while start < inner:
+                inside = start % segment
+                depth = min(DEPTH, segment - inside)
+                numbers_before = a + 4 * (start // segment * a_hop + inside)
                 for panel in range(panels):
                     numbers = b + 4 * WIDE * (panel * inner + start)
                     row = block
                     while row < end:
                         left = end - row
                         rows = 12 if left >= 12 else 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
-                        target = c + 4 * (row * c_row + panel * WIDE)
+                        target = c + 4 * (row * c_row + panel // c_panels * c_hop + panel % c_panels * WIDE)
                         if begin != 0 and start == 0:
                             for place in range(rows):
                                 fresh = floats_at(target + 4 * place * c_row, WIDE)
@@ -188,7 +198,8 @@ def rows_pass() -> Any:
                                 else:
                                     for column in range(WIDE):
                                         fresh[column] = np.float32(0)
-                        _add(rows, a + 4 * (row * a_row + start), numbers, target, depth, 4 * a_row, 4, 4 * c_row)
+                        _add(rows, numbers_before + 4 * row * a_row, numbers, target, depth, 4 * a_row, 4, 4 * c_row)
                         row += rows
+                start += depth
 
     return compiled(run)

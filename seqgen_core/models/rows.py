@@ -110,18 +110,47 @@ def _wide(columns: int) -> int:
 def _add_transposed(a: Tensor, skipped: int, stride: int, b: Tensor, c: Tensor) -> None:
     """c (M, N') += every stride-th row of a (B, L, …), of the numbers from it on, transposed, times b (B, N, O)."""
     batch, ticks, columns = b.shape
+    _share_transposed(a, skipped, stride, c, (batch, ticks, columns), b, b.stride()[:2], (_wide(columns), 0))
+
+
+def add_transposed_product(c: Tensor, a: Tensor, b: Tensor) -> None:
+    """c (M, n * I) += a (K, M), transposed, times the matrices b (n, K, I) side by side; all in whole vectors."""
+    count, inner, columns = b.shape
+    _share_transposed(a[None], 0, 1, c, (1, inner, count * columns), b, (0, b.stride(1)), (columns, b.stride(0)))
+
+
+def _share_transposed(
+    a: Tensor,
+    skipped: int,
+    stride: int,
+    c: Tensor,
+    sizes: tuple[int, int, int],
+    b: Tensor,
+    b_strides: tuple[int, ...],
+    apart: tuple[int, int],
+) -> None:
+    batch, ticks, columns = sizes
     threads = torch.get_num_threads()
     room = b.new_empty(parts_of(len(c), batch * ticks, threads) * products.ROOM)
     share(
         products.product_pass(), len(c), batch * ticks, threads, batch, ticks, columns,
         a.data_ptr() + 4 * skipped * a.stride(1), a.stride(0), stride * a.stride(1),
-        b.data_ptr(), b.stride(0), b.stride(1), c.data_ptr(), c.stride(0), room.data_ptr(),
+        b.data_ptr(), *b_strides, apart[0] // products.WIDE, apart[1], c.data_ptr(), c.stride(0), room.data_ptr(),
     )  # fmt: skip
 
 
+def in_whole_vectors(kind: torch.dtype, *columns: int) -> bool:
+    """Whether matrices of this format, with so many columns, fit the passes for products."""
+    return kind == torch.float32 and not any(count % products.WIDE for count in columns)
+
+
 def add_product(c: Tensor, a: Tensor, b: Tensor, *, begin: bool = False, bias: Tensor | None = None) -> None:
-    """c (M, N) += a (M, K) times b (K, N). begin: c held nothing, and becomes the product, plus bias (N,)."""
-    if c.dtype != torch.float32 or a.dtype != c.dtype or c.shape[1] % products.WIDE:
+    """c (M, N) += a (M, K) times b (K, N). begin: c held nothing, and becomes the product, plus bias (N,).
+
+    In whole vectors, a or c can be matrices that are thought side by side: a (n, M, K / n), c (n, M, N / n).
+    """
+    columns, inner = c.shape[-1], a.shape[-1]
+    if a.dtype != c.dtype or not in_whole_vectors(c.dtype, columns):
         product = a @ b
         if begin and bias is None:
             c.copy_(product)
@@ -129,10 +158,11 @@ def add_product(c: Tensor, a: Tensor, b: Tensor, *, begin: bool = False, bias: T
             torch.add(product, c if bias is None or not begin else bias, out=c)
         return
     panels = b.reshape(len(b), -1, products.WIDE).transpose(0, 1).contiguous()  # (N / 32, K, 32)
+    a_hop, c_hop = (0 if matrix.dim() == 2 else matrix.stride(0) for matrix in (a, c))
     share(
-        products.rows_pass(), len(c), a.shape[1] * c.shape[1] // 64, torch.get_num_threads(), a.shape[1], len(panels),
-        a.data_ptr(), a.stride(0), panels.data_ptr(), c.data_ptr(), c.stride(0), int(begin),
-        0 if bias is None else bias.data_ptr(),
+        products.rows_pass(), c.shape[-2], b.numel() // 64, torch.get_num_threads(), len(b), inner, len(panels),
+        a.data_ptr(), a.stride(-2), a_hop, panels.data_ptr(),
+        c.data_ptr(), c.stride(-2), columns // products.WIDE, c_hop, int(begin), 0 if bias is None else bias.data_ptr(),
     )  # fmt: skip
 
 
@@ -149,7 +179,7 @@ def convolve_rows(window: Tensor, weight: Tensor, bias: Tensor | None, stride: i
 def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A 1×1 convolution: (B, N, C) with (O, C, 1) -> (B, N, O)."""
     outputs, channels = weight.shape[:2]
-    fits = x.dtype == operand_type(x) == torch.float32 and not (channels % products.WIDE or outputs % products.WIDE)
+    fits = x.dtype == operand_type(x) and in_whole_vectors(x.dtype, channels, outputs)
     if takes_passes(x) and fits and x.shape[1] > 1:
         return _Product.apply(x, weight, bias)
     return F.linear(x, weight[:, :, 0], bias)

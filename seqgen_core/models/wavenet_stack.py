@@ -1,7 +1,7 @@
 """All layers of a WaveNet as one autograd function, for float32 on a CPU.
 
-Every layer writes its outputs where the next one reads its inputs. The gated values of some layers lie side by side, so
-that their skip connections are one product. Kept for the gradient: inputs of layers, numbers before gates, gated
+Every layer writes its outputs where the next one reads its inputs. The skip connections of some layers are one product
+of their gated values. Kept for the gradient: inputs of layers, numbers before gates, gated
 values; what is kept for the next stretch of tokens passes no gradient on.
 Axes: B batch, T time in tokens, C residual channels, I dilation channels, S skip channels, P past inputs of a layer.
 """
@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from seqgen_core.models.rows import (
     add_product,
+    add_transposed_product,
+    in_whole_vectors,
     multiply,
     multiply_gradients,
     open_gates,
@@ -48,18 +50,23 @@ class LayerTensors(NamedTuple):
 
 @dataclass(frozen=True)
 class StackPlan:
-    """dilations: of each layer. trained: whether gradients will be asked for. layers in a group share a product."""
+    """How the layers are run, their dilations, and whether gradients will be asked for."""
 
     dilations: tuple[int, ...]
-    group: int
     trained: bool
+    group: int
+    """Layers whose skip connections are one product."""
+    apart: bool
+    """Whether the gated values of each of them are a matrix by itself, or part of the rows of one."""
 
 
 def run_stack(x: Tensor, dilations: list[int], layers: list[LayerTensors]) -> tuple[Tensor, list[Tensor]]:
     """Inputs (B, T, C) -> sums of the skip paths (B, T, S), and what every layer keeps, as its past."""
     tensors = [tensor for layer in layers for tensor in layer]
     trained = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in [x, *tensors])
-    plan = StackPlan(tuple(dilations), max(1, round(GATHERED / layers[0].skip.shape[1])), trained)
+    skips, inner = layers[0].skip.shape[:2]
+    apart = in_whole_vectors(operand_type(x), inner, skips)
+    plan = StackPlan(tuple(dilations), trained, max(1, round(GATHERED / inner)), apart)
     skip, *kept = _Stack.apply(x, plan, *tensors)
     return skip, kept
 
@@ -86,12 +93,12 @@ class _Stack(torch.autograd.Function):
             place = index % plan.group
             if place == 0:
                 members = layers[index : index + plan.group]
-                gathered = x.new_empty(batch, steps, len(members) * inner, dtype=kind)
+                gathered = _room(x, len(members), inner, kind, apart=plan.apart)
             weight = packed(layer.gated, kind)
             z = multiply(window, weight, _as(layer.gated_bias, kind), 1, plan.dilations[index])  # (B, T, 2I)
             if layer.plus is not None:
                 z += layer.plus
-            values = gathered[:, :, place * inner : (place + 1) * inner]
+            values = gathered[place]
             open_gates(z, None, values)
             past = layer.past.shape[2]
             kept.append(window[:, window.shape[1] - past :].to(layer.past.dtype, copy=True).transpose(1, 2))
@@ -109,7 +116,7 @@ class _Stack(torch.autograd.Function):
                 if plan.trained:
                     groups.append(gathered)
                 joined = _joined(members, kind).t()  # (n * I, S)
-                add_product(skip, gathered.view(batch * steps, -1), joined, begin=index < plan.group, bias=bias)
+                add_product(skip, _matrices(gathered, plan.apart), joined, begin=index < plan.group, bias=bias)
         ctx.plan, ctx.layers = plan, layers
         ctx.save_for_backward(*windows, *raws, *weights, *groups)
         ctx.mark_non_differentiable(*kept)
@@ -134,13 +141,17 @@ class _Stack(torch.autograd.Function):
             first = number * plan.group
             members = layers[first : first + plan.group]
             joined = _joined(members, kind)  # (S, n * I)
-            by_gathered = slopes.new_empty(batch, steps, joined.shape[1])
-            add_product(by_gathered.flatten(0, 1), slopes, joined, begin=True)
-            by_joined = (slopes.t() @ groups[number].view(batch * steps, -1)).float()  # (S, n * I)
+            by_gathered = _room(by_skip, len(members), inner, kind, apart=plan.apart)
+            add_product(_matrices(by_gathered, plan.apart), slopes, joined, begin=True)
+            if plan.apart:
+                by_joined = slopes.new_zeros(joined.shape)  # (S, n * I)
+                add_transposed_product(by_joined, slopes, _matrices(groups[number], plan.apart))
+            else:
+                by_joined = (slopes.t() @ _matrices(groups[number], plan.apart)).float()
             for place in reversed(range(len(members))):
                 index, layer = first + place, members[place]
                 part = slice(place * inner, (place + 1) * inner)
-                values, by_values = groups[number][:, :, part], by_gathered[:, :, part]
+                values, by_values = groups[number][place], by_gathered[place]
                 by_residual = by_residual_bias = None
                 if layer.residual is not None:
                     assert dx is not None
@@ -162,6 +173,19 @@ class _Stack(torch.autograd.Function):
                     by_joined[:, part, None], skip_bias if layer.skip_bias is not None else None,
                 )  # fmt: skip
         return dx, None, *(gradient for gradients in found for gradient in gradients)
+
+
+def _room(x: Tensor, layers: int, inner: int, kind: torch.dtype, *, apart: bool) -> Tensor:
+    """Room (layers, B, T, I) for what goes to the skip connections of some layers; x (B, T, …) is as long."""
+    batch, steps = x.shape[:2]
+    if apart:
+        return x.new_empty(layers, batch, steps, inner, dtype=kind)
+    return x.new_empty(batch, steps, layers, inner, dtype=kind).permute(2, 0, 1, 3)
+
+
+def _matrices(gathered: Tensor, apart: bool) -> Tensor:
+    """(layers, B, T, I) as `add_product` takes it: (layers, B * T, I), or (B * T, layers * I)."""
+    return gathered.flatten(1, 2) if apart else gathered.permute(1, 2, 0, 3).flatten(2).flatten(0, 1)
 
 
 def _as(tensor: Tensor | None, kind: torch.dtype) -> Tensor | None:
