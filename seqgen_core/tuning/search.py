@@ -26,6 +26,7 @@ from seqgen_core.tuning.space import Dimension, Value, assigned, dimensions
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.samplers import TPESampler
     from optuna.trial import FrozenTrial
 
 MakeRun = Callable[[Path, Project], RunFolder]
@@ -36,6 +37,8 @@ STAGES = 10
 _UNHURT_STAGES = 2  # no trial ends before: too early to tell
 _UNHURT_TRIALS = 4  # trials run in full before any is compared
 _RANDOM_TRIALS = 5  # drawn evenly before the estimator has something to go by
+_DRAWS = 20  # of a proposal by the estimator, until it is none that was tried before
+_EVEN_DRAWS = 80  # by an even draw, after these
 _VALIDATIONS = 8  # wanted of a trial whose steps are counted, at least
 
 
@@ -125,7 +128,7 @@ class _Search:
             self._keep_best()
 
     def _ask(self, number: int) -> "Trial":
-        self._prepare(number)
+        self._prepare(number, fresh=True)
         return self.study.ask()
 
     def _go_on(self, frozen: "FrozenTrial") -> "Trial":
@@ -134,16 +137,39 @@ class _Search:
         self._prepare(frozen.number)
         return Trial(self.study, frozen._trial_id)
 
-    def _prepare(self, number: int) -> None:
+    def _prepare(self, number: int, *, fresh: bool = False) -> None:
         """Let the draws of a trial depend on its number, not on how many this process made before."""
         from optuna.pruners import MedianPruner, NopPruner
+
+        draw = 0
+        while fresh and draw < _DRAWS + _EVEN_DRAWS and self._would_repeat(self._sampler(number, draw)):
+            draw += 1
+        self.study.sampler = self._sampler(number, draw)  # a new one: the rehearsal has drawn from the other
+        pruner = MedianPruner(n_startup_trials=_UNHURT_TRIALS, n_warmup_steps=_UNHURT_STAGES)
+        self.study.pruner = pruner if self.project.tune.pruning == "median" else NopPruner()
+
+    def _sampler(self, number: int, draw: int) -> "TPESampler":
         from optuna.samplers import TPESampler
 
-        tune = self.project.tune
-        seed = int(np.random.SeedSequence((tune.seed, number)).generate_state(1)[0])
-        self.study.sampler = TPESampler(n_startup_trials=_RANDOM_TRIALS, seed=seed)
-        pruner = MedianPruner(n_startup_trials=_UNHURT_TRIALS, n_warmup_steps=_UNHURT_STAGES)
-        self.study.pruner = pruner if tune.pruning == "median" else NopPruner()
+        seed = np.random.SeedSequence((self.project.tune.seed, number, draw)).generate_state(1)[0]
+        evenly = _RANDOM_TRIALS if draw < _DRAWS else 1 + number
+        return TPESampler(n_startup_trials=evenly, seed=int(seed))
+
+    def _would_repeat(self, sampler: "TPESampler") -> bool:
+        """Whether a sampler would propose what was tried, while something is left that was not."""
+        import optuna
+
+        there = self.study.get_trials(deepcopy=False)
+        tried = [trial.params for trial in there]
+        left = math.prod(one.size for one in self.wanted) - len({frozenset(params.items()) for params in tried})
+        if math.isinf(left) or left <= 0 or not all(trial.state.is_finished() for trial in there):
+            return False
+        rehearsal = optuna.create_study(sampler=sampler)
+        rehearsal.add_trials(there)
+        trial = rehearsal.ask()
+        for one in self.wanted:
+            one.suggest(trial)
+        return trial.params in tried
 
     def _try(self, trial: "Trial") -> str:
         """One trial, from its start or its last checkpoint; by what it was interrupted, or nothing."""

@@ -4,6 +4,7 @@ NAME=LOW..HIGH, where " log" spreads the values evenly over orders of magnitude 
 NAME=VALUE,VALUE,… for a choice. Names are those of [train] and [model], with or without the table.
 """
 
+import math
 import re
 import tomllib
 import typing
@@ -48,6 +49,12 @@ class Range:
         """Values between which all others lie."""
         return (self.low, self.high)
 
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        step = self.step or (1 if self.whole else 0)
+        return 1 + (self.high - self.low) // step if step else math.inf
+
     def suggest(self, trial: "Trial") -> Value:
         """The value that a trial is to try."""
         if self.whole:
@@ -79,6 +86,11 @@ class Choice:
     def extremes(self) -> tuple[Value, ...]:
         """All values."""
         return self.values
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return len(self.values)
 
     def suggest(self, trial: "Trial") -> Value:
         """The value that a trial is to try."""

@@ -129,6 +129,13 @@ def test_the_seed_decides_what_is_tried(begin):
     assert one[1:] != other[1:]
 
 
+def test_nothing_is_tried_twice_while_something_is_left(begin):
+    few = ("schedule=constant,cosine,linear", "batch_size=2..4 step 2", "model.levels=3,4")
+    values = tried(begin("a", Training(valley), search=few, trials=14))
+    assert len({str(value) for value in values[:12]}) == 12
+    assert len(values) == 14
+
+
 def test_stopped_and_gone_on_with_it_tries_what_it_would_have_tried(begin, tmp_path):
     whole = begin("whole", Training(valley), trials=12)
     cut = begin("cut", Training(valley, stops=(3,)), trials=12)
@@ -198,7 +205,7 @@ def test_trials_by_the_clock_are_compared_at_equal_times(begin, monkeypatch):
             step += 1
             elapsed += 10.0 if slow else 2.0
             clock[0] += 10.0 if slow else 2.0
-            bits = (10 if slow else 12) - 0.1 * step
+            bits = (10 if slow else 10.5) - 0.1 * step
             if not on_validation(step, bits):
                 break
         return TrainReport("finished", "", step, elapsed, step, bits, bits, step)
