@@ -69,7 +69,7 @@ def fit(settings: "RunSettings", place: "Place | None", preset: str | None, prog
         progress.warn(f"{test.trouble} in the range test; learning rate {rate:g}, {whose}, is taken")
     else:
         progress.say(
-            f"learning rate {rate:g}: a tenth of {test.lowest:.2g}, where the loss was lowest in a range test of"
+            f"learning rate {rate:g}: a third of {test.lowest:.2g}, where the loss was lowest in a range test of"
             f" {len(test.rates)} steps ({test.seconds:.0f} s, range-test.png)"
         )
     return Fitted(_with(settings, learning_rate=rate), test)

@@ -23,7 +23,10 @@ from seqgen_core.training.feeding import training_windows
 from seqgen_core.training.measuring import Measured, in_a_child, on_gpu, run_data
 
 SHARE = 0.8
-"""Of the memory that is free, what training may take; validation, samples and other programs have the rest."""
+"""Of the memory that is free, what training may take; other programs have the rest."""
+RESERVED = 512 * 2**20
+"""Bytes of the machine's memory for what a trainer holds beside its steps, such as validation, samples, TensorBoard:
+355 MiB more than the steps of a Seq-U-Net were measured."""
 WORTH = 1.05
 """Times as many tokens per second make a larger batch worth it."""
 GIB = 2**30
@@ -75,7 +78,7 @@ def fit_batch(settings: RunSettings, devices: int, local: int, seconds: float, p
         progress.update(one.rows, **{"MiB": f"{one.peak / MIB:,.0f}", "tokens/s": f"{one.speed:,.0f}"})
 
     # the devices of a machine share its memory where they are its CPU
-    room = int(SHARE * memory.available() / local) if device.type == "cpu" else 0
+    room = max(0, int(SHARE * memory.available() / local) - RESERVED) if device.type == "cpu" else 0
     at_once = training.accumulate * devices
     windows = _windows(settings)
     try:

@@ -1,8 +1,9 @@
 """A learning-rate range test: the rate rises from step to step, and the course of the loss tells which to train with.
 
-Sources: Smith 2017, arXiv:1506.01186, section 3.3, for the test; its exponential course, the end once the loss is a
-multiple of the best, and a tenth of the rate of the lowest loss are those of Gugger 2018, "How Do You Find A Good
-Learning Rate". What differs: the loss is smoothed over neighbours on both sides, which does not shift its minimum.
+Sources: Smith 2017, arXiv:1506.01186, section 3.3, for the test; Gugger 2018, "How Do You Find A Good Learning Rate",
+for its exponential course, for ending it once the loss is a multiple of the best, and for taking a rate below that of
+the lowest loss. What differs: the loss is smoothed over neighbours on both sides, which does not shift its minimum,
+and the rate taken is a third of that, where Gugger advises a tenth; see BELOW_LOWEST.
 """
 
 import math
@@ -32,8 +33,11 @@ DIVERGED = 2.0
 """Times the lowest loss so far at which the test ends."""
 QUIET = 1e-5
 """Learning rate below which nothing is learnt in a few steps: the loss there is where it starts from."""
-BELOW_LOWEST = 10.0
-"""How far the chosen rate stays below that of the lowest loss."""
+BELOW_LOWEST = 3.0
+"""How far the chosen rate stays below that of the lowest loss. Training bears more than the test, which has no warm-up.
+
+Measured after 300 steps, held out: a third had 0.07, 0.15 and 0.55 bits less than a tenth with a Seq-U-Net on text, a
+SampleRNN on sound and a WaveNet on sound, and 0.02 bits more with a Seq-U-Net on sound."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def sweep(settings: RunSettings, steps: int, tell: Tell) -> list[tuple[float, fl
 
 
 def judge(steps: Sequence[tuple[float, float]], seconds: float = 0.0) -> RangeTest:
-    """Which rate the course of the loss recommends: a tenth of that at which the smoothed loss is lowest.
+    """Which rate the course of the loss recommends: a third of that at which the smoothed loss is lowest.
 
     None where the loss did not fall below its start by more than its own unsteadiness and a hundredth of it.
     """

@@ -242,6 +242,23 @@ def test_devices_whose_memory_is_not_told_are_refused(tmp_path, tiny_data, monke
         fit_batch(settings_of(tmp_path, tiny_data), 1, 1, 60, Told())
 
 
+@pytest.mark.parametrize(("local", "room"), [(1, 8192 - 512), (4, 2048 - 512), (32, 0)])
+def test_processes_of_one_machine_share_its_memory_and_threads(tmp_path, tiny_data, monkeypatch, local, room):
+    monkeypatch.setattr(fitting.memory, "available", lambda: 10240 * MIB)
+    asked = []
+
+    def apart(function, settings, *others, told):
+        asked.extend((settings.train.threads, *others))
+        return search(Machine(enough=4), 20, 8192 * MIB, 60)
+
+    monkeypatch.setattr(fitting, "apart", apart)
+    monkeypatch.setattr("os.cpu_count", lambda: 9)
+    settings = settings_of(tmp_path, tiny_data, threads=0, accumulate=2)
+    windows = fitting._windows(settings)
+    assert fit_batch(settings, 2 * local, local, 7.0, Told()) == min(windows, 4 * 2 * 2 * local)
+    assert asked == [max(1, 8 // local), math.ceil(windows / (2 * 2 * local)), room * MIB, 7.0]
+
+
 def test_on_this_machine_in_processes_of_their_own(tmp_path, tiny_data):
     """Two processes, four parts each: what is taken is a multiple, and no more than the data have."""
     told, before = Told(), torch.get_rng_state()

@@ -35,22 +35,22 @@ def course(lowest, start=8.0, bottom=4.0, noise=0.05, steps=100):
 
 @pytest.mark.parametrize("lowest", [1e-3, 1e-2, 1e-1])
 @pytest.mark.parametrize("steps", [30, 100])
-def test_a_tenth_of_the_rate_of_the_lowest_loss(lowest, steps):
+def test_a_third_of_the_rate_of_the_lowest_loss(lowest, steps):
     test = judge(course(lowest, steps=steps))
     assert test.trouble == ""
-    assert math.log10(test.chosen) == pytest.approx(math.log10(lowest / 10), abs=0.3)
-    assert test.chosen == pytest.approx(test.lowest / 10, rel=0.06)
+    assert math.log10(test.chosen) == pytest.approx(math.log10(lowest / 3), abs=0.3)
+    assert test.chosen == pytest.approx(test.lowest / 3, rel=0.06)
     assert len(test.rates) == len(test.bits) == len(test.smoothed) == steps
 
 
-def test_a_loss_that_falls_to_the_end_recommends_a_tenth_of_the_last_rate():
-    assert judge(course(1.0, noise=0.0)).chosen == 0.1
+def test_a_loss_that_falls_to_the_end_recommends_a_third_of_the_last_rate():
+    assert judge(course(1.0, noise=0.0)).chosen == 0.33
 
 
 def test_one_lucky_step_decides_nothing():
     steps = course(1e-2)
     steps[20] = steps[20][0], 3.9  # below all others, at a rate of 1.6e-5
-    assert judge(steps).chosen == pytest.approx(1e-3, rel=0.5)
+    assert judge(steps).chosen == pytest.approx(1e-2 / 3, rel=0.5)
 
 
 @pytest.mark.parametrize(
