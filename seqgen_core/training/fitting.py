@@ -195,8 +195,8 @@ def _search(tell: Tell, settings: RunSettings, most: int, room: int, seconds: fl
 
 def _sentence(fit: Fit, size: int, devices: int, parts: int) -> str:
     """What was found, in one line: what was taken and why, memory of a window, the largest that fits."""
-    shares = [f"{fit.rows} at once"] if parts > 1 else []
-    shares += [f"on each of {devices} devices"] if devices > 1 else []
+    at_once = f"{fit.rows} at once" if parts > 1 else str(fit.rows)
+    each = f"{at_once} on each of {devices} devices" if devices > 1 else at_once
     about = "" if fit.exact else "about "
     largest = f"{about}{fit.largest:,} fit into {fit.room / GIB:.1f} GiB"
     if fit.largest >= fit.most:
@@ -214,5 +214,5 @@ def _sentence(fit: Fit, size: int, devices: int, parts: int) -> str:
         why = "as many as the data have"
     elif fit.rows < fit.largest:
         why = "larger ones would have taken too long to try"
-    shown = f" ({', '.join(shares)})" if shares else ""
+    shown = f" ({each})" if parts > 1 or devices > 1 else ""
     return f"batch size {size:,}{shown}: {why}; a window takes {fit.per_window / MIB:,.1f} MiB, {largest}"

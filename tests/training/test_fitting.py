@@ -109,7 +109,7 @@ def test_time_for_finding_out():
                                         " about 194 fit into 2.0 GiB"),
         (Machine(each=100), 1000, 1, 1, "batch size 18: as many as fit; a window takes 100.0 MiB, 18 fit into 2.0 GiB"),
         (Machine(), 8, 1, 1, "batch size 8: as many as the data have; a window takes 10.0 MiB, all 8 of the data fit"),
-        (Machine(enough=2), 1000, 3, 4, "batch size 24 (2 at once, on each of 3 devices): more are no faster than 200"
+        (Machine(enough=2), 1000, 3, 4, "batch size 24 (2 at once on each of 3 devices): more are no faster than 200"
                                         " tokens/s; a window takes 10.0 MiB, about 194 fit into 2.0 GiB"),
     ],
 )  # fmt: skip
