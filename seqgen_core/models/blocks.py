@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
-from seqgen_core.models.rows import LookUp, takes_passes
+from seqgen_core.models.row_products import LookUp, takes_passes
 from seqgen_core.models.tokens import NOTHING, heard
 from seqgen_core.settings.tokens import TokenSpec
 

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from seqgen_core.models.base import CausalModel, LayerRow
 from seqgen_core.models.blocks import Memory, TokenConv, read_clock
 from seqgen_core.models.condition import Condition
-from seqgen_core.models.rows import gated_doubling, gated_residual, multiply_rows
+from seqgen_core.models.row_products import multiply_rows
+from seqgen_core.models.rows import gated_doubling, gated_residual
 from seqgen_core.models.sequnet_plan import BlockPlan, plan_ticks
 from seqgen_core.models.tokens import NOTHING
 from seqgen_core.settings.model import SequnetSettings

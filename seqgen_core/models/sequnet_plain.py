@@ -21,7 +21,8 @@ from seqgen_core.models.base import CausalModel, LayerRow
 from seqgen_core.models.blocks import Memory, read_clock
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.embedding import Entry, Exit, convolve_heard, weigh
-from seqgen_core.models.rows import convolve_rows, multiply_rows, preceded_rows
+from seqgen_core.models.row_products import multiply_rows
+from seqgen_core.models.rows import convolve_rows, preceded_rows
 from seqgen_core.models.sequnet_plan import plan_ticks
 from seqgen_core.settings.model import SequnetPlainSettings
 from seqgen_core.settings.tokens import TokenSpec

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from seqgen_core.models.base import CausalModel, LayerRow
 from seqgen_core.models.blocks import TokenConv, begin_smooth, kept
 from seqgen_core.models.condition import Condition
-from seqgen_core.models.rows import convolve_rows, gated_rows, multiply_rows, preceded_rows, takes_passes
+from seqgen_core.models.row_products import multiply_rows, takes_passes
+from seqgen_core.models.rows import convolve_rows, gated_rows, preceded_rows
 from seqgen_core.models.wavenet_stack import LayerTensors, run_stack
 from seqgen_core.settings.model import WaveNetSettings
 from seqgen_core.settings.tokens import TokenSpec

@@ -13,21 +13,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqgen_core.models.rows import (
+from seqgen_core.models.row_products import (
     add_product,
     add_transposed_product,
     in_whole_vectors,
-    multiply,
-    multiply_gradients,
-    open_gates,
-    open_gates_gradient,
     operand_type,
-    packed,
     side_by_side,
 )
+from seqgen_core.models.rows import multiply, multiply_gradients, open_gates, open_gates_gradient, packed
 
 GATHERED = 512
-"""Gated values that lie side by side, about: so wide that their product reads each sum once for many of them."""
+"""Gated values whose skip connections are one product, about: so many that their product reads each sum once for many of them."""
 
 
 class LayerTensors(NamedTuple):

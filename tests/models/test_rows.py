@@ -8,12 +8,13 @@ from torch import Tensor
 
 from seqgen_core import models
 from seqgen_core.kernels import compiling
-from seqgen_core.models import rows
+from seqgen_core.models import row_products
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.blocks import look_up
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.heads import CategoricalHead
-from seqgen_core.models.rows import gated_doubling, gated_residual, multiply_rows
+from seqgen_core.models.row_products import multiply_rows
+from seqgen_core.models.rows import gated_doubling, gated_residual
 from seqgen_core.models.tokens import random_tokens
 from seqgen_core.settings.model import SequnetSettings, WaveNetSettings
 from seqgen_core.settings.tokens import CategoricalTokens
@@ -70,7 +71,7 @@ def test_a_training_step_after_carried_state_is_that_of_float64(kind: str, monke
     labels = torch.tensor([0, 1]) if model.classes else None
     told = torch.randn(2, 90, model.local_features) if model.local_features else None
     fine, coarse = (learned(model, tokens, Condition(labels, told), 37, precision) for precision in CLOSE)
-    monkeypatch.setattr(rows, "_FORMATS", {})  # by torch alone
+    monkeypatch.setattr(row_products, "FORMATS", {})  # by torch alone
     plain = learned(model, tokens, Condition(labels, told), 37, "bf16")
     model = model.double()
     wanted = learned(model, tokens, Condition(labels, None if told is None else told.double()), 37, "fp32")
@@ -81,6 +82,15 @@ def test_a_training_step_after_carried_state_is_that_of_float64(kind: str, monke
         max(distance(found, true) for found, true in zip(given, wanted, strict=True)) for given in (coarse, plain)
     ]
     assert errors[0] < 1.5 * errors[1]
+
+
+@pytest.mark.parametrize("kind", ["sequnet", "wavenet of whole vectors"])
+def test_a_model_of_bfloat16_weights_is_run_by_torch(kind: str) -> None:
+    torch.manual_seed(7)
+    model = models.build(SETTINGS[kind], CategoricalTokens(values=9))
+    tokens = random_tokens(model.tokens, 2, 40)
+    wanted = learned(model, tokens, Condition(), 17, "fp32")[0]
+    assert distance(learned(model.bfloat16(), tokens, Condition(), 17, "fp32")[0], wanted) < CLOSE["bf16"]
 
 
 def compared(function, tensors: list[Tensor | None], precision: str) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from seqgen_core.errors import ShapeError
 from seqgen_core.models.blocks import begin_smooth
-from seqgen_core.models.rows import Nats, takes_passes
+from seqgen_core.models.row_products import Nats, takes_passes
 from seqgen_core.models.tokens import check_codes
 
 
@@ -35,7 +35,7 @@ class CategoricalHead:
                 f"outputs {tuple(outputs.shape)} for targets {tuple(targets.shape)}; wanted {self.size} per target"
             )
         rows, codes = outputs.reshape(-1, self.size), targets.reshape(-1)
-        if takes_passes(outputs):
+        if takes_passes(outputs, coarse=True):
             check_codes("targets", targets, self.size)
             nats = Nats.apply(rows.contiguous(), codes.contiguous())
         else:
