@@ -67,8 +67,8 @@ class TrainSettings(Settings):
     """Most tokens scored per validation: whole recordings, the last of them cut; 0 scores the whole split."""
     patience: int | None = Field(None, ge=1)
     """Stop early after this many validations in a row without a better one."""
-    keep: int = Field(0, ge=0)
-    """Older checkpoints kept besides the best and the last."""
+    keep: int = Field(1, ge=0)
+    """Older checkpoints kept besides the best and the last; one at least, to go back to where the last is damaged."""
     sample_every: int = Field(0, ge=0)
     """Steps between drawing samples during training; 0 draws them with each validation's new best."""
     sample_count: int = Field(1, ge=0)
@@ -87,8 +87,8 @@ class TrainSettings(Settings):
     """Devices of this machine to train on together, a process for each; torchrun says it for several machines."""
     shard: bool = False
     """Cut weights, gradients and the optimiser's tensors over the devices (FSDP2), for models too large for one."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward pass: fp32, or bf16 with weights kept in fp32."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Arithmetic of products: fp32; bf16, with weights kept in fp32; or tf32 on CUDA."""
     compile: bool = False
     """Compile the training step by torch.compile, which takes a minute; for GPUs."""
     threads: int = Field(0, ge=0)
