@@ -23,7 +23,7 @@ from seqgen_core.models.row_products import (
 from seqgen_core.models.rows import multiply, multiply_gradients, open_gates, open_gates_gradient, packed
 
 GATHERED = 512
-"""Gated values whose skip connections are one product, about: so many that their product reads each sum once for many of them."""
+"""Gated values whose skip connections are one product, about: enough that each sum is read seldom."""
 
 
 class LayerTensors(NamedTuple):
