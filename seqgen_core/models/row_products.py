@@ -119,6 +119,30 @@ def add_product(c: Tensor, a: Tensor, b: Tensor, *, begin: bool = False, bias: T
     )  # fmt: skip
 
 
+class PackedProduct:
+    """Rows a (M, K) times one matrix b (K, N), again and again; operands of a number format, outputs as rows are."""
+
+    def __init__(self, b: Tensor, kind: torch.dtype) -> None:
+        self._kind, self._columns = kind, b.shape[1]
+        self._panels = None
+        if in_whole_vectors(kind, self._columns) and takes_passes(b.detach()):
+            self._panels = b.reshape(len(b), -1, products.WIDE).transpose(0, 1).contiguous()  # (N / 32, K, 32)
+        else:
+            self._b = b.to(kind)
+
+    def __call__(self, a: Tensor) -> Tensor:
+        if self._panels is None:
+            return (a.to(self._kind) @ self._b).to(a.dtype)
+        c, a = a.new_empty(len(a), self._columns), a.contiguous()
+        panels = self._panels
+        share(
+            products.rows_pass(), len(a), panels.numel() // 64, torch.get_num_threads(), a.shape[1], a.shape[1],
+            len(panels), a.data_ptr(), a.stride(0), 0, panels.data_ptr(),
+            c.data_ptr(), c.stride(0), len(panels), 0, 1, 0,
+        )  # fmt: skip
+        return c
+
+
 def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A 1×1 convolution: (B, N, C) with (O, C, 1) -> (B, N, O)."""
     outputs, channels = weight.shape[:2]

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from seqgen_core.models.blocks import TokenConv, look_up
+from seqgen_core.models.recurrent import run_gru, run_lstm, takes_steps
 from seqgen_core.models.tokens import NOTHING
 from seqgen_core.settings.model import SamplernnSettings
 from seqgen_core.settings.tokens import TokenSpec
@@ -104,7 +105,7 @@ class Tier(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """One layer of gated recurrent units or of long short-term memory, by torch's own kernels over all N at once.
+    """One layer of gated recurrent units or of long short-term memory, over all N at once.
 
     The weights are this module's and not those of nn.GRU, which holds on to the tensors that it was built with and so
     to old values of weights that are computed anew. As in the authors' code there is one set of biases.
@@ -139,9 +140,16 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """x (B, N, inputs) after past, each (B, C) -> outputs (B, N, C) and what to keep."""
+        x = x.to(past[0].dtype)
+        if takes_steps(x):
+            own = self.input_weight, self.past_weight, self.bias
+            if self.gru:
+                y = run_gru(x, past[0], *own)
+                return y, [y[:, -1]]
+            y, last = run_lstm(x, past[0], past[1], *own)
+            return y, [y[:, -1], last]
         weights = [self.input_weight, self.past_weight, self.bias, torch.zeros_like(self.bias)]
         before = [part[None].contiguous() for part in past]
-        x = x.to(before[0].dtype)
         # cuDNN keeps what the gradient needs only when told that it trains.
         options = (True, 1, 0.0, torch.is_grad_enabled(), False, True)
         if self.gru:
