@@ -180,7 +180,7 @@ def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: 
     from seqgen_cli.errors import explain
     from seqgen_cli.screen import Screen
     from seqgen_core.runs import RunFolder
-    from seqgen_core.training.distributed import joined
+    from seqgen_core.training.distributed import first_to_tell, joined
 
     screen = Screen(verbosity if place.rank == 0 else -1, json_output)
     try:
@@ -190,7 +190,8 @@ def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: 
         raise SystemExit(end.exit_code) from None
     except Exception as error:
         explained = explain(error)
-        screen.error(explained)
+        if first_to_tell(place, explained.got):
+            screen.error(explained)
         raise SystemExit(explained.exit_code) from None
     finally:
         screen.end()

@@ -6,6 +6,8 @@ Processes speak through torch.distributed: NCCL between GPUs, gloo between CPUs 
 import contextlib
 import datetime
 import gc
+import hashlib
+import multiprocessing
 import os
 import signal
 import tempfile
@@ -14,6 +16,8 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import torch
 from torch import distributed
@@ -24,6 +28,8 @@ T = TypeVar("T")
 
 TIMEOUT = datetime.timedelta(hours=2)
 """Longest wait for another process: one that validates or draws a sample is no lost one."""
+STORE, TOLD = "store", "told-"
+"""In the folder of processes of one machine: the file by which they find each other, and what was told for all."""
 GRACE = 120.0
 """Seconds that the others have to write a checkpoint once one process is lost."""
 
@@ -165,7 +171,7 @@ def launch(devices: int, work: Callable[..., None], *arguments: Any) -> None:
     Ctrl-C and SIGTERM are theirs to honour. Where one dies the others are asked to end. `work` and its arguments must
     be picklable. Raises SystemExit with the code of a process that ended by one, SeqgenError where one was killed.
     """
-    from torch import multiprocessing
+    from torch.multiprocessing import ProcessExitedException, start_processes
 
     context = None
 
@@ -181,15 +187,14 @@ def launch(devices: int, work: Callable[..., None], *arguments: Any) -> None:
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
     try:
         with tempfile.TemporaryDirectory(prefix="seqgen-") as folder:
-            store = (Path(folder) / "store").as_uri()
-            context = multiprocessing.start_processes(
-                _begin, (devices, store, work, arguments), nprocs=devices, join=False, start_method="spawn"
+            context = start_processes(
+                _begin, (devices, Path(folder), work, arguments), nprocs=devices, join=False, start_method="spawn"
             )
             assert context is not None
             try:
                 while not context.join(timeout=1.0, grace_period=GRACE):
                     pass
-            except multiprocessing.ProcessExitedException as error:
+            except ProcessExitedException as error:
                 codes = [process.exitcode for process in context.processes]
                 if error.signal_name is not None:
                     raise SeqgenError(
@@ -202,8 +207,30 @@ def launch(devices: int, work: Callable[..., None], *arguments: Any) -> None:
             signal.signal(number, handler)
 
 
-def _begin(rank: int, size: int, store: str, work: Callable[..., None], arguments: tuple) -> None:
-    work(Place(rank, size, rank, size, store), *arguments)
+def _begin(rank: int, size: int, folder: Path, work: Callable[..., None], arguments: tuple) -> None:
+    parent = multiprocessing.parent_process()
+    try:
+        work(Place(rank, size, rank, size, (folder / STORE).as_uri()), *arguments)
+    finally:
+        if parent is not None and not parent.is_alive():  # killed; the last of its processes removes what it left
+            with contextlib.suppress(OSError):
+                for file in folder.glob(f"{TOLD}*"):
+                    file.unlink()
+                folder.rmdir()
+
+
+def first_to_tell(place: Place, what: str) -> bool:
+    """Whether no other of the processes that `launch` started told it already, as when all fail for one reason."""
+    if not place.store.startswith("file:"):
+        return True
+    file = Path(url2pathname(urlparse(place.store).path)).with_name(TOLD + hashlib.sha256(what.encode()).hexdigest())
+    try:
+        file.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:  # with the program that started this one its folder can be gone
+        return True
+    return True
 
 
 def check_devices(wanted: int, device: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seqgen_core import models
 from seqgen_core.data.store import PreparedData
-from seqgen_core.devices import choose_device, use_precision, use_threads
+from seqgen_core.devices import choose_device, keep_memory, use_precision, use_threads
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.runs import Checkpoint
@@ -62,6 +62,8 @@ class Learner:
         use_threads(training.threads, group.place.local_size)
         self.device = choose_device(training.device, None if alone else group.place.local_rank)
         use_precision(training.precision, self.device)
+        if self.device.type == "cpu":
+            keep_memory()
         torch.manual_seed(training.seed)
         self.model = models.build(settings.model, settings.tokens)
         if checkpoint is not None:
@@ -149,7 +151,9 @@ class Learner:
 
     def _all_carried(self) -> list[Tensor]:
         """What windows hand on, (rows of all parts and processes, …), in the main process; empty where nothing is."""
-        own = [part for part in self.carried if part is not None]
+        both = zip(self.feeder.parts, self.carried, strict=True)
+        # a process without rows computes one of which nothing counts, and which has no place in the state
+        own = [[piece[: rows.stop - rows.start] for piece in part] for rows, part in both if part is not None]
         # copies, since parts of a state may be views of one tensor, which safetensors does not write
         joined = [torch.cat(pieces).cpu() for pieces in zip(*own, strict=True)]
         everyone = [pieces for pieces in self.group.to_main(joined) if pieces]

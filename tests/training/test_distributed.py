@@ -21,6 +21,7 @@ from seqgen_core.training.distributed import (
     Group,
     Place,
     check_devices,
+    first_to_tell,
     launch,
     peer_lost,
     place_in_environment,
@@ -35,6 +36,7 @@ CASES: dict[str, dict] = {
     "sequnet": {},
     "sequnet-uneven": {"batch_size": 3, "accumulate": 2},
     "sequnet-carried": {"carry": True, "accumulate": 2},
+    "samplernn-single": {"batch_size": 1},
     "tcn": {},
     "sequnet_plain": {},
     "samplernn": {},
@@ -95,7 +97,7 @@ def test_two_processes_train_as_one(both, name):
 
 
 @pytest.mark.xdist_group("together")
-@pytest.mark.parametrize("name", ["sequnet-carried", "sequnet-sharded", "samplernn"])
+@pytest.mark.parametrize("name", ["sequnet-carried", "sequnet-sharded", "samplernn", "samplernn-single"])
 def test_a_run_of_two_processes_goes_on_in_one(both, name):
     """The course of the loss is that of a single process all along."""
     runs = [RunFolder.open(folder / name) for folder in both]
@@ -233,6 +235,28 @@ def test_devices_that_are_not_there_are_refused(monkeypatch):
     for device in ("cuda:1", "mps"):
         with pytest.raises(UsageError, match="single one"):
             check_devices(2, device)
+
+
+@pytest.mark.xdist_group("together")
+def test_what_all_processes_fail_for_is_told_once(tmp_path):
+    run = make_case(tmp_path, "sequnet", shard=True, stats=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "seqgen_cli", "train", "--resume", str(run.path), "--devices", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == done.stderr.count("hint: ") == 1, done.stderr
+
+
+def test_the_first_to_tell(tmp_path):
+    place = Place(1, 2, 1, 2, (tmp_path / "store").as_uri())
+    assert [first_to_tell(place, what) for what in ("this", "this", "that")] == [True, False, True]
+    gone = Place(1, 2, 1, 2, (tmp_path / "gone" / "store").as_uri())
+    for nowhere in (gone, Place(1, 2, 1, 2)):
+        assert first_to_tell(nowhere, "this")
+        assert first_to_tell(nowhere, "this")
 
 
 def test_sharding_alone_is_refused(tmp_path):
