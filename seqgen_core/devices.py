@@ -1,7 +1,9 @@
 """Choosing where tensors live, and running out of memory in words."""
 
 import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Generator
 
 import torch
@@ -45,6 +47,22 @@ def use_precision(precision: str, device: torch.device) -> None:
         raise UsageError(f"train.precision = tf32 is for CUDA; this is {device.type}.", "fp32 or bf16.")
     allow_tf32(precision == "tf32")
     torch.backends.cudnn.benchmark = device.type == "cuda"  # the shapes of training stay the same
+
+
+def keep_memory() -> None:
+    """Have the C library keep freed memory for the next allocation, where it is glibc; elsewhere nothing happens.
+
+    A training step frees and takes the same hundreds of megabytes again and again. Given back to the system in between,
+    every page of them is a fault, which a small Seq-U-Net's step pays with a tenth of its time.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):
+            library = ctypes.CDLL(None)
+            library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+            library.mallopt(_MMAP_THRESHOLD, 2**25)  # the most that every version takes
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # in glibc's malloc.h
 
 
 def use_threads(wanted: int, processes: int = 1) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from seqgen_core.devices import choose_device, memory_guard, use_precision, use_threads
+from seqgen_core.devices import choose_device, keep_memory, memory_guard, use_precision, use_threads
 from seqgen_core.errors import SeqgenError, UsageError
 
 
@@ -90,3 +90,22 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch):
         use_threads(wanted, processes)
     assert taken == [8, 2, 1, 3]
     assert torch.get_num_threads() == before
+
+
+def test_memory_is_kept_where_the_c_library_can_and_nothing_happens_elsewhere(monkeypatch):
+    told = []
+
+    class Library:
+        def mallopt(self, what: int, value: int) -> int:
+            told.append((what, value))
+            return 1
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Library())
+    monkeypatch.setattr("sys.platform", "linux")
+    keep_memory()
+    assert told == [(-1, 2**31 - 1), (-3, 2**25)]
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # another C library
+    keep_memory()
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("looked for"))
+    keep_memory()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -26,6 +27,12 @@ ROOM = DEPTH * WIDE
 """Numbers of room that each part of the work needs."""
 _int32, _int64, _float = ir.IntType(32), ir.IntType(64), ir.FloatType()
 _floats, _words = ir.VectorType(_float, LANES), ir.VectorType(_int32, LANES)
+
+
+@cache
+def wide_vectors() -> bool:
+    """Whether the processor has registers for these tiles (AVX-512); where it has not, torch's products are faster."""
+    return bool(get_host_cpu_features().get("avx512f"))
 
 
 def _add_tile(

@@ -94,7 +94,7 @@ def _share_transposed(
 
 def in_whole_vectors(kind: torch.dtype, *columns: int) -> bool:
     """Whether matrices of this format, with so many columns, fit the passes for products."""
-    return kind == torch.float32 and not any(count % products.WIDE for count in columns)
+    return kind == torch.float32 and products.wide_vectors() and not any(count % products.WIDE for count in columns)
 
 
 def add_product(c: Tensor, a: Tensor, b: Tensor, *, begin: bool = False, bias: Tensor | None = None) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from seqgen_core.kernels import rows as passes
 from seqgen_core.kernels.compiling import parts_of, share
+from seqgen_core.kernels.products import wide_vectors
 from seqgen_core.models.row_products import FORMATS, operand_type, side_by_side, takes_passes, weight_gradient
 
 _LAST = torch.channels_last
@@ -62,7 +63,7 @@ def multiply_gradients(
     dz: Tensor, window: Tensor, weight: Tensor, stride: int, dilation: int, inputs: bool
 ) -> tuple[Tensor | None, Tensor]:
     """Gradients by window (B, L, C) and by the weight (O, C, K) of `multiply`."""
-    ours = dz.dtype == torch.float32
+    ours = dz.dtype == torch.float32 and wide_vectors()
     by_window, by_weight = None, None
     if inputs or not ours:
         by_window, by_weight, _ = torch.ops.aten.convolution_backward(

@@ -26,6 +26,11 @@ GATHERED = 512
 """Gated values whose skip connections are one product, about: enough that each sum is read seldom."""
 
 
+ALONE = 2048
+"""Tokens from which the clips of a batch go through all layers one after another: what a layer leaves is still in the
+caches when the next one reads it."""
+
+
 class LayerTensors(NamedTuple):
     """What a layer of the stack computes with."""
 
@@ -58,6 +63,11 @@ class StackPlan:
 
 def run_stack(x: Tensor, dilations: list[int], layers: list[LayerTensors]) -> tuple[Tensor, list[Tensor]]:
     """Inputs (B, T, C) -> sums of the skip paths (B, T, S), and what every layer keeps, as its past."""
+    if len(x) > 1 and x.shape[1] >= ALONE:
+        each = range(len(x))
+        clips = [run_stack(x[n : n + 1], dilations, [_of_clip(layer, n) for layer in layers]) for n in each]
+        skip = torch.cat([skip for skip, _ in clips])
+        return skip, [torch.cat(parts) for parts in zip(*(kept for _, kept in clips), strict=True)]
     tensors = [tensor for layer in layers for tensor in layer]
     trained = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in [x, *tensors])
     skips, inner = layers[0].skip.shape[:2]
@@ -65,6 +75,11 @@ def run_stack(x: Tensor, dilations: list[int], layers: list[LayerTensors]) -> tu
     plan = StackPlan(tuple(dilations), trained, max(1, round(GATHERED / inner)), apart)
     skip, *kept = _Stack.apply(x, plan, *tensors)
     return skip, kept
+
+
+def _of_clip(layer: LayerTensors, clip: int) -> LayerTensors:
+    plus = layer.plus if layer.plus is None or len(layer.plus) == 1 else layer.plus[clip : clip + 1]
+    return layer._replace(past=layer.past[clip : clip + 1], plus=plus)
 
 
 def _layers(tensors: tuple[Any, ...]) -> list[LayerTensors]:

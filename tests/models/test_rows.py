@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from seqgen_core import models
-from seqgen_core.kernels import compiling
-from seqgen_core.models import row_products
+from seqgen_core.kernels import compiling, products
+from seqgen_core.models import row_products, rows, wavenet_stack
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.blocks import look_up
 from seqgen_core.models.condition import Condition
@@ -202,3 +202,39 @@ def test_many_threads_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> No
             agree(got, wanted.double(), "fp32")
     finally:
         torch.set_num_threads(before)
+
+
+def test_narrower_processors_take_torchs_products(monkeypatch):
+    """Without vectors of 16 numbers there is another road to the same values and gradients."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 40, 32).requires_grad_(), torch.randn(64, 32, 3)
+    weight.requires_grad_()
+
+    def found() -> list[torch.Tensor]:
+        y = gated_residual(x, None, None, weight, None, 38)
+        return [y.detach(), *torch.autograd.grad(y.square().sum(), [x, weight])]
+
+    wide = found()
+    monkeypatch.setattr(products, "wide_vectors", lambda: False)
+    monkeypatch.setattr(rows, "wide_vectors", lambda: False)
+    assert not row_products.in_whole_vectors(torch.float32, 32)
+    for left, right in zip(found(), wide, strict=True):
+        assert torch.allclose(left, right, rtol=1e-4, atol=1e-4)
+
+
+def test_long_clips_go_through_a_wavenet_one_by_one(monkeypatch):
+    """Outputs, state and gradients are those of all clips side by side."""
+    torch.manual_seed(0)
+    model = models.build(SETTINGS["wavenet of whole vectors"], CategoricalTokens(values=8))
+    tokens = torch.randint(8, (3, 30))
+
+    def found() -> list[torch.Tensor]:
+        model.zero_grad()
+        outputs, state = model.advance(tokens, model.initial_state(3))
+        outputs.square().sum().backward()
+        return [outputs.detach(), *state, *(parameter.grad for parameter in model.parameters())]
+
+    together = found()
+    monkeypatch.setattr(wavenet_stack, "ALONE", 30)
+    for left, right in zip(found(), together, strict=True):
+        assert torch.allclose(left, right, rtol=1e-4, atol=1e-5)
