@@ -34,8 +34,8 @@ def run(
 
     found = find_run(ordinary[0] if ordinary else None, project)
     settings, status, lines = found.settings, found.status, found.metrics()
-    trained = [line for line in lines if line["kind"] == "train"]
-    valid = [line for line in lines if line["kind"] == "valid"]
+    trained = [line for line in lines if line["kind"] == "train" and {"bits", "tokens_per_second"} <= line.keys()]
+    valid = [line for line in lines if line["kind"] == "valid" and "bits" in line]
     steps = found.steps()
     best = found.choose("best") if steps else None
     uniform, order0 = settings.tokens.uniform_bits, settings.data.order0_bits

@@ -149,12 +149,13 @@ class RunFolder(Checkpoints):
                 raise
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines of metrics.jsonl; a half-written last line, as a kill leaves it, is left out."""
+        """All lines of metrics.jsonl; half a last line, as a kill leaves it, and damaged ones are left out."""
         file = self.path / "metrics.jsonl"
-        lines = []
-        for text in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-            with contextlib.suppress(json.JSONDecodeError):
-                lines.append(json.loads(text))
+        lines = list[dict[str, Any]]()
+        for text in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []:
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                line = json.loads(text)
+                lines.append({**line, "step": int(line["step"]), "kind": str(line.get("kind", ""))})
         return lines
 
     def forget_metrics_after(self, step: int, *, validated: bool = True) -> None:

@@ -394,6 +394,15 @@ def test_metrics_leave_out_a_half_written_last_line(run):
     assert [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
+def test_metrics_leave_out_damaged_lines(run):
+    good = b'{"step": 7, "kind": "train"}\n'
+    for damaged in (b'{"st\xf5p": 1, "kind": "train"}', b"\xff\xfe\x00", b"[1]", b"3", b'{"step": null}'):
+        (run.path / "metrics.jsonl").write_bytes(good + damaged + b"\n" + good)
+        assert [line["step"] for line in run.metrics()] == [7, 7]
+    run.forget_metrics_after(7)
+    assert (run.path / "metrics.jsonl").read_bytes() == 2 * good
+
+
 def test_a_run_that_never_began_is_removed_and_no_other(run, tmp_path, tiny_data):
     run.remove_unless_begun()
     assert not run.path.exists()

@@ -12,8 +12,11 @@ import os
 import signal
 import tempfile
 import threading
+import time
+import uuid
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlparse
@@ -28,8 +31,8 @@ T = TypeVar("T")
 
 TIMEOUT = datetime.timedelta(hours=2)
 """Longest wait for another process: one that validates or draws a sample is no lost one."""
-STORE, TOLD = "store", "told-"
-"""In the folder of processes of one machine: the file by which they find each other, and what was told for all."""
+TOLD = ".told-"
+"""What stands behind the name of the store in those of the files that say what was told for all processes."""
 GRACE = 120.0
 """Seconds that the others have to write a checkpoint once one process is lost."""
 
@@ -169,66 +172,82 @@ def launch(devices: int, work: Callable[..., None], *arguments: Any) -> None:
     """Run work(place, *arguments) in as many processes of this machine, and wait for all of them.
 
     Ctrl-C and SIGTERM are theirs to honour. Where one dies the others are asked to end. `work` and its arguments must
-    be picklable. Raises SystemExit with the code of a process that ended by one, SeqgenError where one was killed.
+    be picklable. Raises SystemExit with the code of a process that ended by one, SeqgenError where one was killed,
+    KeyboardInterrupt where a stop came before they could honour it.
     """
     from torch.multiprocessing import ProcessExitedException, start_processes
 
-    context = None
+    asked, context = list[int](), None
 
     def pass_on(number: int, frame: object) -> None:
+        asked.append(number)
         for process in context.processes if context is not None else []:
             if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, signal.SIGTERM)
+                os.kill(process.pid, number)
 
     before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        # Ctrl-C in a terminal reaches all processes by itself.
-        before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None)}
-        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
+    # a file that goes with the last of its processes, also where this one is killed
+    store = Path(tempfile.gettempdir()) / f"seqgen-{uuid.uuid4().hex}"
     try:
-        with tempfile.TemporaryDirectory(prefix="seqgen-") as folder:
-            context = start_processes(
-                _begin, (devices, Path(folder), work, arguments), nprocs=devices, join=False, start_method="spawn"
-            )
-            assert context is not None
-            try:
-                while not context.join(timeout=1.0, grace_period=GRACE):
-                    pass
-            except ProcessExitedException as error:
-                codes = [process.exitcode for process in context.processes]
-                if error.signal_name is not None:
-                    raise SeqgenError(
-                        f"Process {error.error_index} of {devices} was killed ({error.signal_name}).",
-                        hint="`seqgen train --resume` goes on, on any number of devices.",
-                    ) from None
-                raise SystemExit(codes[0] or error.exit_code) from None
+        if threading.current_thread() is threading.main_thread():
+            # Inherited, so that Ctrl-C in a terminal, which all hear, ends none before it can honour it.
+            before = {signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+            before[signal.SIGTERM] = signal.signal(signal.SIGTERM, pass_on)
+        context = start_processes(
+            _begin, (devices, store.as_uri(), work, arguments), nprocs=devices, join=False, start_method="spawn"
+        )
+        assert context is not None
+        if before:
+            signal.signal(signal.SIGINT, pass_on)
+        for number in list(asked):  # while they were being started
+            pass_on(number, None)
+        try:
+            while not context.join(timeout=1.0, grace_period=GRACE):
+                if signal.SIGINT in asked:  # until it is heard
+                    pass_on(signal.SIGINT, None)
+        except ProcessExitedException as error:
+            codes = [process.exitcode for process in context.processes]
+            if error.signal_name is not None and asked:
+                raise KeyboardInterrupt from None
+            if error.signal_name is not None:
+                raise SeqgenError(
+                    f"Process {error.error_index} of {devices} was killed ({error.signal_name}).",
+                    hint="`seqgen train --resume` goes on, on any number of devices.",
+                ) from None
+            raise SystemExit(codes[0] or error.exit_code) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        for file in store.parent.glob(f"{store.name}*"):  # of processes that were killed, and what they told
+            file.unlink(missing_ok=True)
 
 
-def _begin(rank: int, size: int, folder: Path, work: Callable[..., None], arguments: tuple) -> None:
+def _begin(rank: int, size: int, store: str, work: Callable[..., None], arguments: tuple) -> None:
     parent = multiprocessing.parent_process()
-    try:
-        work(Place(rank, size, rank, size, (folder / STORE).as_uri()), *arguments)
-    finally:
-        if parent is not None and not parent.is_alive():  # killed; the last of its processes removes what it left
-            with contextlib.suppress(OSError):
-                for file in folder.glob(f"{TOLD}*"):
-                    file.unlink()
-                folder.rmdir()
+    if parent is not None:
+        threading.Thread(target=_stop_without, args=(parent,), daemon=True).start()
+    work(Place(rank, size, rank, size, store), *arguments)
+
+
+def _stop_without(parent: BaseProcess) -> None:
+    """Stop this process as Ctrl-C does once the one that started it is killed, as soon as it can honour that."""
+    parent.join()
+    while True:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1.0)
 
 
 def first_to_tell(place: Place, what: str) -> bool:
     """Whether no other of the processes that `launch` started told it already, as when all fail for one reason."""
     if not place.store.startswith("file:"):
         return True
-    file = Path(url2pathname(urlparse(place.store).path)).with_name(TOLD + hashlib.sha256(what.encode()).hexdigest())
+    file = Path(url2pathname(urlparse(place.store).path))
+    file = file.with_name(file.name + TOLD + hashlib.sha256(what.encode()).hexdigest())
     try:
         file.touch(exist_ok=False)
     except FileExistsError:
         return False
-    except OSError:  # with the program that started this one its folder can be gone
+    except OSError:
         return True
     return True
 

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import TINY_MODELS, make_data, make_images, make_run
-from together import fail_in_one, say_places, train_all, train_here, train_until_killed
+from together import fail_in_one, say_places, train_all, train_here, train_until_killed, wait_long
 
 from seqgen_core.data.store import PreparedData
 from seqgen_core.errors import SeqgenError, UsageError
@@ -173,6 +174,31 @@ def test_a_stop_reaches_all_processes_and_keeps_the_work(tmp_path, number):
     assert run.status["status"] == "interrupted"
     assert run.steps() == [run.status["step"]]
     assert "Traceback" not in told
+
+
+@pytest.mark.xdist_group("together")
+def test_processes_whose_starter_is_killed_stop_and_leave_nothing(tmp_path):
+    run = make_case(tmp_path, "sequnet", steps=None, max_time="1h", validate_every=10**6)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "seqgen_cli", "train", "--resume", str(run.path), "--devices", "2", "-q"]
+    process = subprocess.Popen(command, start_new_session=True, env={**os.environ, "TMPDIR": str(scratch)})
+    try:
+        _wait_for(lambda: len(run.metrics()) >= 2)
+        assert list(scratch.glob("seqgen-*"))
+        process.kill()
+        _wait_for(lambda: run.status["status"] == "interrupted" and not list(scratch.glob("seqgen-*")))
+    finally:
+        process.kill()
+        process.wait()
+    assert run.steps() == [run.status["step"]]
+
+
+@pytest.mark.xdist_group("together")
+def test_a_stop_before_it_can_be_honoured_is_no_failure():
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(KeyboardInterrupt):
+        launch(2, wait_long)
 
 
 @pytest.mark.xdist_group("together")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def fail_in_one(place: Place) -> None:
             raise SystemExit(7)
 
         group.from_main(fail)
+
+
+def wait_long(place: Place) -> None:
+    """Long enough to be stopped."""
+    time.sleep(100)
 
 
 def say_places(place: Place, folder: Path) -> None:
