@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from seqgen_core.kernels import arithmetic
 from seqgen_core.generation.engines.cpu.layout import Op, aligned, lay_out, panel_heights, shares
+from seqgen_core.kernels import arithmetic
 from seqgen_core.models.heads import build_head
 from seqgen_core.models.steps.program import Layer, Slot, Source, StepProgram
 from seqgen_core.settings.tokens import CategoricalTokens

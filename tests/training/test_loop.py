@@ -219,7 +219,9 @@ def test_a_full_disk_keeps_the_checkpoints_that_were_there(tmp_path, tiny_data, 
         calls.append(path)
         if len(calls) == 5:  # the second file of the second checkpoint
             path.write_bytes(b"half")
-            raise checkpoint.SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+            raise checkpoint.SafetensorError(
+                "Error while serializing: I/O error: No space left on device (os error 28)"
+            )
         save(tensors, path)
 
     monkeypatch.setattr(checkpoint, "save_file", full)

@@ -13,8 +13,6 @@ import numba
 from numba.core import types
 
 from seqgen_core.generation.engines.cpu import kernels, layout, logistics, operations, picking, sampling
-from seqgen_core.kernels import arithmetic
-from seqgen_core.kernels.arithmetic import OPTIONS
 from seqgen_core.generation.engines.cpu.kernels import arrive, glance
 from seqgen_core.generation.engines.cpu.operations import (
     CLEAR,
@@ -42,6 +40,8 @@ from seqgen_core.generation.engines.cpu.operations import (
     tell,
 )
 from seqgen_core.generation.engines.cpu.sampling import draw
+from seqgen_core.kernels import arithmetic
+from seqgen_core.kernels.arithmetic import OPTIONS
 from seqgen_core.models.heads import mixture
 from seqgen_core.models.steps import program
 

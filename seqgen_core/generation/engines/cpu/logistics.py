@@ -6,8 +6,8 @@ Axes: M logistics, V codes.
 import numba
 import numpy as np
 
-from seqgen_core.kernels.arithmetic import PRECISE, fine_exp
 from seqgen_core.generation.engines.cpu.picking import keep_likeliest, place_of, total_of
+from seqgen_core.kernels.arithmetic import PRECISE, fine_exp
 from seqgen_core.models.heads.mixture import FINEST_STEPS, LOOSEST_LOG_SCALE
 
 _FAR = 32.0

@@ -7,8 +7,8 @@ import numba
 import numpy as np
 
 from seqgen_core.generation.engines.cpu import layout
-from seqgen_core.kernels.arithmetic import OPTIONS, gate, sigmoid, tanh
 from seqgen_core.generation.engines.cpu.kernels import multiply_panel
+from seqgen_core.kernels.arithmetic import OPTIONS, gate, sigmoid, tanh
 from seqgen_core.models.steps.program import LEAK
 
 _OP = {name: int(column) for name, column in layout.Op.__members__.items()}

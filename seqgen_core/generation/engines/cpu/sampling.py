@@ -7,9 +7,9 @@ it counts if the uniform lies further from the edges of the token's share than f
 import numba
 import numpy as np
 
-from seqgen_core.kernels.arithmetic import OPTIONS, PRECISE, exp, fine_exp
 from seqgen_core.generation.engines.cpu.logistics import draw_from_logistics
 from seqgen_core.generation.engines.cpu.picking import BLOCK, keep_likeliest, place_of, total_of
+from seqgen_core.kernels.arithmetic import OPTIONS, PRECISE, exp, fine_exp
 
 CATEGORICAL, BERNOULLI, MIXTURE = 0, 1, 2
 HEAD, VALUES, TOP_K, MIXTURES = 0, 1, 2, 3
