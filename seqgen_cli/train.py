@@ -146,6 +146,10 @@ def _choose_run(
     check_data(run, prepared)
     apply_changes(run, training, prepared)
     shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")
+    for name in ("batch_size", "learning_rate"):
+        words = {f"{name}=auto", f"train.{name}=auto"}
+        if flags.get(f"train.{name}") == "auto" or words & {*shared.overrides, *overrides}:
+            shared.screen.say(f"train.{name} stays {getattr(training, name):g}: auto is found out when a run begins")
     shared.screen.say(_opening_line(run))
     return run.path, False
 
@@ -270,7 +274,10 @@ def _opening_line(run: "RunFolder") -> str:
     if limits.max_time is not None:
         named.append(f"{limits.max_time:,.0f} s")
     until = " or ".join(named) or f"{DEFAULT_STEPS:,} steps (no limit was named)"
-    return f"{run.path}: training a {run.settings.model.kind} until {until}; Ctrl-C stops and keeps the work"
+    means = [f"on {limits.devices} devices"] if limits.devices > 1 else []
+    means += [f"in {limits.precision}"] if limits.precision != "fp32" else []
+    how = " ".join(["training a", run.settings.model.kind, *means])
+    return f"{run.path}: {how} until {until}; Ctrl-C stops and keeps the work"
 
 
 def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: "TrainReport") -> None:
@@ -284,7 +291,10 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
         named = measures(run.settings.data.codec, report.best_bits)
         figures = ", ".join(f"{value:.4f} {name}" for name, value in named.items())
         held_out = f"{figures} at its best (step {report.best_step:,})"
-    prolong = "" if report.status == "interrupted" else " --steps N"
+    stopped = report.status == "interrupted"
+    prolong = "" if stopped else " --steps N"
+    # what was learnt since the last validation is in the last checkpoint alone
+    newest = " --checkpoint last" if stopped and report.best_step != report.step else ""
     screen.table(
         "",
         ["", ""],
@@ -294,7 +304,7 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
             ("steps", f"{report.step:,} ({report.tokens:,} tokens scored in {report.seconds:.0f} s)"),
             ("held-out", held_out),
             ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None)),
-            ("draw", f"seqgen generate {run.path} --conditional"),
+            ("draw", f"seqgen generate {run.path} --conditional{newest}"),
             ("go on", f"seqgen train --resume {run.path}{prolong}"),
         ],
     )

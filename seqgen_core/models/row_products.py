@@ -146,8 +146,8 @@ class PackedProduct:
 def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A 1×1 convolution: (B, N, C) with (O, C, 1) -> (B, N, O)."""
     outputs, channels = weight.shape[:2]
-    fits = x.dtype == operand_type(x) and in_whole_vectors(x.dtype, channels, outputs)
-    if takes_passes(x) and fits and x.shape[1] > 1:
+    several = takes_passes(x) and x.shape[1] > 1
+    if several and x.dtype == operand_type(x) and in_whole_vectors(x.dtype, channels, outputs):
         return _Product.apply(x, weight, bias)
     return F.linear(x, weight[:, :, 0], bias)
 

@@ -72,7 +72,7 @@ def fit_batch(settings: RunSettings, devices: int, local: int, seconds: float, p
     device = choose_device(training.device)
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"The memory of {device.type} cannot be measured.", hint="Name a number as --batch-size.")
-    progress.begin("trying batch sizes", None, "windows at once")
+    progress.begin("trying batch sizes", None, "windows a step")
 
     def show(one: Measured) -> None:
         progress.update(one.rows, **{"MiB": f"{one.peak / MIB:,.0f}", "tokens/s": f"{one.speed:,.0f}"})

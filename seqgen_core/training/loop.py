@@ -216,11 +216,12 @@ class _Trainer:
                 f"The loss is no number any more at step {at} (bits {bits}, gradient norm {stepped.norm})"
             )
         state.interval.add(bits, stepped.norm, rate, stepped.tokens)
-        shown: dict[str, float | str] = {"bits": bits, "tokens/s": f"{state.interval.speed():,.0f}"}
-        if state.valid_bits is not None:
-            shown["held-out bits"] = state.valid_bits
+        shown: dict[str, float | str] = {"bits": bits}
         if self.schedule.steps is None and settings.max_time is not None:
             shown["time left"] = f"{max(0.0, settings.max_time - self.elapsed):.0f} s"
+        if state.valid_bits is not None:
+            shown["held-out"] = state.valid_bits
+        shown["tokens/s"] = f"{state.interval.speed():,.0f}"
         self.progress.update(state.step, **shown)
 
     def _agree(self, bits: float) -> float:
@@ -271,16 +272,19 @@ class _Trainer:
 
     def _score(self, streams: list[Stream]) -> Score:
         """All recordings, each process some of them. A stop leaves it, in all processes together."""
+        own_streams = streams[self.group.rank :: self.group.size]
+        total, done = sum(len(stream.tokens) for stream in own_streams), 0
 
         def check_stop(tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            self.progress.update(self.state.step, now=f"validating, {done:,} of {total:,} tokens")
             if self.stop.requested:
                 raise StopAsked
 
         with self.learner.averaged() as model:
             try:
-                own: list[Score] | None = score_streams(
-                    model, streams[self.group.rank :: self.group.size], advanced=check_stop
-                )
+                own: list[Score] | None = score_streams(model, own_streams, advanced=check_stop)
             except StopAsked:
                 own = None
             scores = self.group.everyone(own)
