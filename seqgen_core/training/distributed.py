@@ -212,7 +212,7 @@ def launch(devices: int, work: Callable[..., None], *arguments: Any) -> None:
             if error.signal_name is not None:
                 raise SeqgenError(
                     f"Process {error.error_index} of {devices} was killed ({error.signal_name}).",
-                    hint="`seqgen train --resume` goes on, on any number of devices.",
+                    hint="`seqgen train --resume RUN` goes on with it, on any number of devices.",
                 ) from None
             raise SystemExit(codes[0] or error.exit_code) from None
     finally:
