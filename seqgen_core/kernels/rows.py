@@ -58,6 +58,12 @@ def _rank(bits):
     return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
+@numba.njit(forceinline=True, fastmath={"contract", "nsz"})
+def _short_of(rest, most, number):
+    """rest + (most - number), in this order: with loud outputs any other one loses what rest says."""
+    return rest + (most - number)
+
+
 _FORMS = {
     "float32": _Form(4, floats_at, _read_fine, _write_fine),
     "bfloat16": _Form(2, words_at, _read_coarse, _write_coarse),
@@ -149,7 +155,7 @@ def likelihood_pass(form: str) -> Any:
             for value in range(values):
                 total += exp(x_read(outputs, value) - most)
             rest = np.float32(math.nan) if wrong else np.float32(math.log(total))
-            short[row] = rest + (most - x_read(outputs, wanted[row]))
+            short[row] = _short_of(rest, most, x_read(outputs, wanted[row]))
             totals[row] = most + rest
 
     return compiled(run)

@@ -238,3 +238,12 @@ def test_long_clips_go_through_a_wavenet_one_by_one(monkeypatch):
     monkeypatch.setattr(wavenet_stack, "ALONE", 30)
     for left, right in zip(found(), together, strict=True):
         assert torch.allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_bits_of_loud_outputs_keep_what_is_small():
+    """A likely code costs next to nothing, and that is told to the last digit, however large the outputs are."""
+    torch.manual_seed(0)
+    outputs = 300 * torch.randn(16, 2)
+    codes = outputs.argmax(dim=1)
+    exact = torch.nn.functional.cross_entropy(outputs.double(), codes, reduction="none") / math.log(2)
+    assert torch.allclose(CategoricalHead(2).bits(outputs, codes).double(), exact, rtol=1e-4, atol=1e-7)
