@@ -31,6 +31,25 @@ from seqgen_core.settings.run import RunSettings
 from seqgen_core.settings.toml import read_toml, to_toml
 
 
+@contextlib.contextmanager
+def held(folder: Path, doing: str) -> Generator[None]:
+    """Hold a folder in which one process at a time works; doing: what another would be at, such as "at work in".
+
+    Raises SeqgenError while another holds it.
+    """
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SeqgenError(
+            f"{folder} is {doing} another process.", hint="Wait for it, or stop it with Ctrl-C."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class RunFolder(Checkpoints):
     """One run on disk. `create` makes it, `open` finds it; nothing is read before it is asked for."""
 
@@ -82,20 +101,11 @@ class RunFolder(Checkpoints):
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
         """Hold the run for training, rid of what a kill left unfinished. Raises SeqgenError while another does."""
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise SeqgenError(
-                f"{self.path} is being trained by another process.", hint="Wait for it, or stop it with Ctrl-C."
-            ) from None
-        try:
+        with held(self.path, "being trained by"):
             for folder in (self.path, self.path / "checkpoints"):
                 remove_unfinished(folder)
             self._settle()
             yield
-        finally:
-            lock.release()
 
     def remove_unless_begun(self) -> None:
         """Remove a run just created, where training failed before it began (no such device, no data, no memory)."""

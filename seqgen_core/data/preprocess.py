@@ -3,6 +3,7 @@
 The manifest is written last; until then, data that stood there before stay valid.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +98,11 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
     try:
         return _prepare(kind, settings, found, fingerprint, progress)
     except BaseException:
+        if made and kind == "sound":
+            from seqgen_core.data.sound import WORK
+
+            with contextlib.suppress(OSError):  # it is not empty where work was done, and stays
+                (out / WORK).rmdir()
         if made and {file.name for file in out.iterdir()} <= {LOCK}:
             (out / LOCK).unlink(missing_ok=True)
             out.rmdir()

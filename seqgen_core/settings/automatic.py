@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field, PlainSerializer, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 AUTO = 0
 """What "auto" is to a program; it is written as the word, and no number that a person may give."""
@@ -11,7 +12,13 @@ AUTO = 0
 def _number_or_auto(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(value, str) and value.strip().lower() == "auto":
         return AUTO
-    return number(value)
+    try:
+        return number(value)
+    except ValidationError as problem:
+        if problem.errors()[0]["type"].endswith("_parsing"):
+            why = problem.errors()[0]["msg"]
+            raise PydanticCustomError("number_or_auto", "{why}, or auto", {"why": why}) from None
+        raise
 
 
 def _word_or_number(value: Any) -> Any:

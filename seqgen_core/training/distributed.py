@@ -262,9 +262,10 @@ def check_devices(wanted: int, device: str) -> None:
             hint="Leave --device out, or name cuda or cpu.",
         )
     there = torch.cuda.device_count()
+    too_many = UsageError(
+        f"train.devices = {wanted}, but this machine has {there} GPUs.", hint="Name fewer, or --device cpu."
+    )
     if device == "cuda" and wanted > there:
-        raise UsageError(f"train.devices = {wanted}, but this machine has {there} GPUs.", hint="Name fewer.")
+        raise too_many
     if device == "auto" and torch.cuda.is_available() and wanted > there:
-        raise UsageError(
-            f"train.devices = {wanted}, but this machine has {there} GPUs.", hint="Name fewer, or --device cpu."
-        )
+        raise too_many

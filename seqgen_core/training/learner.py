@@ -53,7 +53,10 @@ class Learner:
         training = settings.train
         alone = group.size == 1
         if training.shard and alone:
-            raise UsageError("train.shard = true cuts a model over devices, and this is one.", hint="Add --devices N.")
+            raise UsageError(
+                "train.shard = true cuts a model over devices, and this is one.",
+                hint="Add --devices N, or set shard=false.",
+            )
         if training.shard and training.stats:
             raise UsageError(
                 "train.stats = true needs whole weights on a device.", hint="Set stats=false or shard=false."

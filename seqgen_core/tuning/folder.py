@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomli_w
-from filelock import FileLock, Timeout
 
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.files import remove_unfinished, write_text_atomically
+from seqgen_core.runs import held
 from seqgen_core.settings.project import Project
 from seqgen_core.settings.template import changed_settings
 from seqgen_core.settings.toml import read_toml, to_toml
@@ -87,19 +87,10 @@ class SearchFolder:
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
         """Hold the search, rid of what a kill left unfinished. Raises SeqgenError while another process does."""
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise SeqgenError(
-                f"{self.path} is at work in another process.", hint="Wait for it, or stop it with Ctrl-C."
-            ) from None
-        try:
+        with held(self.path, "at work in"):
             remove_unfinished(self.path)
             self._mend_journal()
             yield
-        finally:
-            lock.release()
 
     def study(self) -> "Study":
         """The study, begun where there is none yet; for who holds the lock. Raises SeqgenError where it is damaged."""

@@ -241,6 +241,7 @@ def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
         prepare(fill(tmp_path / "raw", 2), tmp_path / "out", cluster="tcp://127.0.0.1:9")
     assert caught.value.got == "No Dask scheduler answers at tcp://127.0.0.1:9 within 0.5 s."
     assert "dask scheduler" in caught.value.hint
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_scheduler_that_is_killed_is_one_line(tmp_path, capfd):
