@@ -33,10 +33,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tuning": FOUNDATION | {"models", "data", "runs", "training"},
     "generation": FOUNDATION | LEAVES | {"codecs", "kernels", "models", "runs", "devices"},
     "evaluation": FOUNDATION | LEAVES | {"codecs", "models", "data", "runs", "devices"},
-    "reporting": FOUNDATION | LEAVES | {"evaluation", "runs"},
+    "diagnosis": FOUNDATION | LEAVES | {"codecs", "models", "data", "evaluation", "runs", "devices"},
+    "exporting": FOUNDATION | {"models", "runs", "checkpoint"},
+    "library": FOUNDATION
+    | LEAVES
+    | {"codecs", "models", "data", "runs", "generation", "evaluation", "exporting", "devices"},
+    "reporting": FOUNDATION | LEAVES | {"codecs", "data", "evaluation", "runs", "library"},
 }
 HEAVY = {"torch", "torchaudio", "numpy", "soundfile", "soxr", "yt_dlp", "av", "scipy", "matplotlib", "tensorboard"}
-HEAVY |= {"PIL", "numba", "llvmlite", "optuna", "distributed", "dask"}
+HEAVY |= {"PIL", "numba", "llvmlite", "optuna", "distributed", "dask", "jinja2", "onnx", "onnxruntime"}
 
 
 def imports(source: str, module: str, *, top_only: bool = False) -> Iterator[str]:
