@@ -163,7 +163,7 @@ def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[d
     )
     listen = folder / "listen"
     entries = [render.write_clip(clip, renderer_for(codec), listen) for clip in drawn]
-    render.write_sheet(listen, render.sheet_head(run, step, seed, ema=True), entries)
+    render.write_sheet(listen, render.sheet_head(run.path, run.settings, step, seed, ema=True), entries)
     return entries
 
 

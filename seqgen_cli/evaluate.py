@@ -7,7 +7,6 @@ import typer
 
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
-from seqgen_core.errors import UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 
 MOST_ROWS = 50  # of recordings, unless -v
@@ -45,32 +44,15 @@ def evaluate(
     project = shared.project(["evaluate"], flags, overrides=overrides)
     settings = project.evaluate
 
-    from seqgen_cli.finding import class_number, find_run, open_run_data
-    from seqgen_core.devices import choose_device, memory_guard, use_threads
+    from seqgen_cli.finding import load_named_run
     from seqgen_core.evaluation import likelihood
+    from seqgen_core.library.run import EXPORTED
 
-    named = ordinary.pop(0) if ordinary and not Path(ordinary[0]).is_file() else None
-    run = find_run(named, project)
-    use_threads(settings.threads)
-    model, step = run.model(
-        settings.checkpoint, ema=settings.ema, device=choose_device(settings.device), progress=shared.screen
-    )
-    if label is not None and not ordinary:
-        raise UsageError(
-            f"--label {label} is of files; the recordings of a split have their own labels.",
-            hint="Leave it out, or name files.",
-        )
-    if ordinary:
-        number = class_number(label, run, needed=True)
-        recordings = likelihood.file_recordings([Path(name) for name in ordinary], run.settings.data, number)
-    else:
-        data = open_run_data(run, shared.screen)
-        data.verify(settings.split)
-        recordings = likelihood.split_recordings(data, settings.split)
-    with memory_guard("Lower evaluate.chunk or evaluate.batch_size."):
-        result = likelihood.evaluate(
-            model, recordings, chunk=settings.chunk, batch_size=settings.batch_size, progress=shared.screen
-        )
+    first = ordinary[0] if ordinary else ""
+    named = ordinary.pop(0) if ordinary and (first.endswith(EXPORTED) or not Path(first).is_file()) else None
+    run = load_named_run(named, project)
+    result = run.evaluate(settings, files=ordinary, label=label, progress=shared.screen)
+    _, step = run.model(settings.checkpoint, ema=settings.ema, device=settings.device)  # the one that was scored
 
     screen, codec = shared.screen, run.settings.data.codec
     what = "files" if ordinary else settings.split

@@ -14,6 +14,7 @@ LEAVES = {"audio", "text", "notes", "images"}
 FOUNDATION = {"errors", "progress", "files", "settings", "streams", "previews"}
 """Every part of the core may import these."""
 MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": {"library", "models"},
     "errors": set(),
     "progress": set(),
     "files": set(),

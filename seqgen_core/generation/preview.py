@@ -42,7 +42,8 @@ def preview_drawer(run: RunFolder, stream: Stream) -> Callable[[CausalModel, int
         ):
             entries.append(render.write_clip(clip, renderer, folder))
             shown.append(renderer.preview(render.whole(clip), f"sample-{clip.number}"))
-        render.write_sheet(folder, render.sheet_head(run, step, settings.seed, ema=bool(settings.ema)), entries)
+        head = render.sheet_head(run.path, run.settings, step, settings.seed, ema=bool(settings.ema))
+        render.write_sheet(folder, head, entries)
         return shown
 
     return draw

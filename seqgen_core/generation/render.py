@@ -9,7 +9,7 @@ from seqgen_core.files import write_text_atomically
 from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.kept import Tokens, joined
 from seqgen_core.generation.rendering import Renderer
-from seqgen_core.runs import RunFolder
+from seqgen_core.settings.run import RunSettings
 
 SHEET = "sheet.json"
 
@@ -54,14 +54,14 @@ def _named(part: str, files: dict[str, str]) -> dict[str, str]:
     return {f"{part} {what}": name for what, name in files.items()}
 
 
-def sheet_head(run: RunFolder, step: int, seed: int, *, ema: bool) -> dict[str, Any]:
-    """What a sheet says of all its clips: the run, its step and weights, model, codec, seed."""
+def sheet_head(run: Path, settings: RunSettings, step: int, seed: int, *, ema: bool) -> dict[str, Any]:
+    """What a sheet says of all its clips: the run (its folder or file), its step and weights, model, codec, seed."""
     return {
-        "run": str(run.path),
+        "run": str(run),
         "checkpoint": step,
         "ema": ema,
-        "model": run.settings.model.model_dump(mode="json"),
-        "codec": run.settings.data.codec.model_dump(mode="json"),
+        "model": settings.model.model_dump(mode="json"),
+        "codec": settings.data.codec.model_dump(mode="json"),
         "seed": seed,
     }
 

@@ -1,0 +1,187 @@
+"""Drawing: everything that clips need before the first token, and the ways to draw them, at once or as they come.
+
+Axes: N tokens compared.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqgen_core.audio.features import read_features
+from seqgen_core.data.store import VERIFIED_AT_ONCE
+from seqgen_core.devices import choose_device, memory_guard
+from seqgen_core.errors import SeqgenError, UsageError
+from seqgen_core.generation import clips, starts, verify
+from seqgen_core.generation.clips import Clip
+from seqgen_core.generation.engines import Choice, choose_engine
+from seqgen_core.generation.sampling import Filters
+from seqgen_core.generation.starts import Prime
+from seqgen_core.library.generation import Generation
+from seqgen_core.library.labels import class_number
+from seqgen_core.library.streaming import ClipStream
+from seqgen_core.library.writing import ClipWriter, Written, sheet_folder
+from seqgen_core.models.base import CausalModel
+from seqgen_core.progress import Progress
+from seqgen_core.settings.generate import GenerateSettings
+from seqgen_core.streams import Upsampled
+
+if TYPE_CHECKING:
+    from seqgen_core.library.run import Run
+
+VERIFY_STEPS = 256
+VERIFY_NARROW_STEPS = 2048
+"""Tokens over which the cost of narrow weights is measured."""
+VERIFY_TOLERANCE = 1e-4
+"""Largest difference of an output in fp32 that counts as equal (law 3)."""
+LESS_MEMORY = "Lower generate.batch_size."
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Clips that are about to be drawn: all is chosen and checked, nothing drawn. Iterating over it draws them.
+
+    primes: one of each clip. length: new tokens of each.
+    """
+
+    run: "Run"
+    settings: GenerateSettings
+    model: CausalModel
+    step: int
+    engine: Choice
+    primes: tuple[Prime, ...]
+    length: int
+    progress: Progress
+
+    def __iter__(self) -> Iterator[Clip]:
+        """The clips, in order, each as soon as it is drawn. Raises SeqgenError where memory is used up."""
+        with memory_guard(LESS_MEMORY):
+            yield from clips.draw_clips(
+                self.model,
+                self.primes,
+                length=self.length,
+                batch_size=self.settings.batch_size,
+                seed=self.settings.seed,
+                engine=self.engine,
+                progress=self.progress,
+                rate=self.run.settings.data.codec.tokens_per_second,
+            )
+
+    def all(self) -> Generation:
+        """All clips at once."""
+        return Generation(self.run, self.settings, self.step, str(self.engine), tuple(self))
+
+    def write(self, folder: Path | None = None) -> Written:
+        """Write each clip as it is drawn, into a folder, that of the settings, or a new one in the run's samples.
+
+        A stop on the way leaves an account of what is there. Raises UsageError where the folder holds clips, OSError.
+        """
+        with sheet_folder(folder or self.settings.out, self.run.path) as place:
+            writer = ClipWriter(self.run.path, self.run.settings, self.settings, self.step, str(self.engine), place)
+            for clip in self:
+                writer.add(clip)
+            return writer.finish()
+
+    def stream(self) -> ClipStream:
+        """The one clip of text or sound as it is made, block by block."""
+        return ClipStream(
+            self.model, self.engine, self.primes[0], self.length, self.run.settings.data.codec, self.settings
+        )
+
+    def verify(self) -> None:
+        """Compare the engine with a plain forward on this very model; progress hears what was found.
+
+        Raises SeqgenError where exact weights give other outputs.
+        """
+        exact = self.settings.weights == "fp32"
+        steps = VERIFY_STEPS if exact else VERIFY_NARROW_STEPS
+        with memory_guard(LESS_MEMORY):
+            found = verify.verify(self.model, self.engine, self.primes[0], steps, self.settings.seed)
+        line = f"{self.engine.name} against the plain forward over {found.steps} tokens: outputs differ by at most"
+        line = f"{line} {found.difference:.1e}"
+        if exact and found.difference > VERIFY_TOLERANCE:
+            raise SeqgenError(
+                f"{line}, more than {VERIFY_TOLERANCE:g}.", hint="Report this, with the run's settings.toml."
+            )
+        if exact:
+            self.progress.say(f"verified: {line} (up to {VERIFY_TOLERANCE:g} counts as equal)")
+            return
+        cost = f"{self.settings.weights} costs {round(found.bits - found.plain_bits, 4) + 0.0:.4f} bits per token"
+        heard = "real excerpt" if len(self.primes[0].tokens) > found.steps else "what the model draws"
+        self.progress.say(f"measured: {line}; {cost} on {heard} ({found.bits:.4f}, with fp32 {found.plain_bits:.4f})")
+
+
+def prepare_drawing(run: "Run", settings: GenerateSettings, progress: Progress) -> Drawing:
+    """Find model, engine and primes as the settings say.
+
+    Raises UsageError for settings that cannot be meant, SeqgenError for data, files or weights of no use.
+    """
+    if settings.prime is not None and settings.conditional:
+        raise UsageError(
+            "--conditional draws excerpts from the data and --prime names a file.", hint="Leave one of them out."
+        )
+    if settings.features is not None and (settings.prime is not None or settings.conditional):
+        raise UsageError(
+            "What --prime and --conditional continue has features of its own, and --features names others.",
+            hint="Leave one of them out.",
+        )
+    codec = run.settings.data.codec
+    label = class_number(settings.label, run.path, run.settings, needed=not settings.conditional)
+    device = choose_device(settings.device)
+    model, step = run.model(settings.checkpoint, ema=settings.ema, device=device, progress=progress)
+    engine = choose_engine(
+        model,
+        settings.engine,
+        Filters(settings.temperature, settings.top_k, settings.top_p),
+        weights=settings.weights,
+        threads=settings.threads,
+        progress=progress,
+    )
+    progress.say(f"engine: {engine}")
+    with memory_guard(LESS_MEMORY):
+        primes = clips.conditioned(model, _primes(run, settings, model, label, progress), label)
+        length = starts.clip_length(codec, primes, length=settings.length, seconds=settings.seconds)
+        if settings.length is None and primes[0].given > 1:
+            length = _answer_length(run, settings, length, progress)
+    return Drawing(run, settings, model, step, engine, tuple(primes), length, progress)
+
+
+def _primes(
+    run: "Run", settings: GenerateSettings, model: CausalModel, label: int | None, progress: Progress
+) -> list[Prime]:
+    account = run.settings.data
+    if not model.local_features:
+        account = account.model_copy(update={"features": None})
+    length = starts.prime_length(model, account.codec, settings.prime_seconds, settings.rows)
+    if settings.prime is not None:
+        own = starts.own_prime(settings.prime, account, length, label)
+        return [own] * settings.count
+    if settings.conditional:
+        data = run.data(progress)
+        if data.token_size(settings.split) <= VERIFIED_AT_ONCE:
+            data.verify(settings.split)
+        streams = [data.stream(item) for item in data.items(settings.split)]
+        if not model.local_features:
+            streams = [dataclasses.replace(stream, features=None) for stream in streams]
+        whole = model.longest is not None or account.codec.kind == "pixels"
+        return starts.draw_primes(streams, length, settings.count, settings.seed, whole=whole)
+    if settings.rows is not None:
+        raise UsageError("--rows says how much of an image is given; none is.", hint="Add --prime FILE.")
+    return starts.from_nothing(account.codec, settings.count, label, _own_features(run, settings, model))
+
+
+def _own_features(run: "Run", settings: GenerateSettings, model: CausalModel) -> Upsampled | None:
+    mel = run.settings.data.features
+    if settings.features is None:
+        return None
+    if mel is None or not model.local_features:
+        raise UsageError(f"{run.path} was trained without features.", hint="Leave --features out.")
+    frames = read_features(settings.features, mel, run.settings.data.gain)
+    return Upsampled(frames, mel.hop, 1 + (len(frames) - 1) * mel.hop)  # up to the last frame's centre
+
+
+def _answer_length(run: "Run", settings: GenerateSettings, otherwise: int, progress: Progress) -> int:
+    """Tokens that complete a sequence of a task, whose beginning is given."""
+    lengths = [item.length - item.given for item in run.data(progress).items(settings.split)]
+    return max(1, min(lengths, default=otherwise))

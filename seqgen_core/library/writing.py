@@ -1,0 +1,96 @@
+"""Clips into a folder: files to hear, read or see as each clip is drawn, and the sheet that says how they came."""
+
+import contextlib
+import datetime
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seqgen_core.errors import UsageError
+from seqgen_core.generation import render
+from seqgen_core.generation.clips import Clip
+from seqgen_core.generation.kept import Tokens
+from seqgen_core.generation.rendering import renderer_for
+from seqgen_core.settings.generate import GenerateSettings
+from seqgen_core.settings.run import RunSettings
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the sheet, what it says of all clips (head) and of each (entries).
+
+    shown: tokens, prime included, of clips that are not sound, to be shown at once.
+    """
+
+    sheet: Path
+    head: dict[str, Any]
+    entries: list[dict[str, Any]]
+    shown: list[Tokens]
+
+    @property
+    def folder(self) -> Path:
+        """Where the clips are."""
+        return self.sheet.parent
+
+
+class ClipWriter:
+    """Writes clips of one drawing into a folder, and after each a sheet of those that are there."""
+
+    def __init__(
+        self, run: Path, run_settings: RunSettings, settings: GenerateSettings, step: int, engine: str, folder: Path
+    ) -> None:
+        self._folder, self._codec = folder, run_settings.data.codec
+        self._renderer = renderer_for(self._codec)
+        self._head = render.sheet_head(run, run_settings, step, settings.seed, ema=settings.ema)
+        self._head |= {"settings": settings.model_dump(mode="json"), "engine": engine}
+        self._entries: list[dict[str, Any]] = []
+        self._shown: list[Tokens] = []
+        self._tokens, self._seconds = 0, 0.0
+
+    def add(self, clip: Clip) -> None:
+        """Write one clip, and the sheet anew. Raises OSError."""
+        self._tokens += len(clip.tokens)
+        self._seconds += clip.seconds
+        self._entries.append(render.write_clip(clip, self._renderer, self._folder))
+        if self._codec.unit != "sample":  # sound is not shown all at once
+            self._shown.append(render.whole(clip))
+        render.write_sheet(self._folder, self._head, self._entries)
+
+    def finish(self) -> Written:
+        """Write what shows all clips at once, and the sheet with the speed of drawing. Raises OSError."""
+        head = self._head
+        head["tokens_per_second"] = self._tokens / max(self._seconds, 1e-9)
+        if self._codec.tokens_per_second:
+            head["real_time_factor"] = head["tokens_per_second"] / self._codec.tokens_per_second
+        head["files"] = self._renderer.finish(self._folder, self._shown)
+        sheet = render.write_sheet(self._folder, head, self._entries)
+        return Written(sheet, head, self._entries, self._shown)
+
+
+@contextlib.contextmanager
+def sheet_folder(named: Path | None, run: Path) -> Generator[Path]:
+    """The folder for clips of a run, made before any work and gone after it where nothing was written.
+
+    Without a name samples/<time> in a run folder, or NAME-samples/<time> beside an exported file.
+    Raises UsageError where it holds clips already, OSError.
+    """
+    folder = named or _free(run / "samples" if run.is_dir() else run.with_name(f"{run.stem}-samples"))
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; clips go into a folder.", hint="Name another by --out.")
+    if (folder / render.SHEET).exists():
+        raise UsageError(f"{folder} holds clips already.", hint="Name another folder by --out, or move them away.")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # holds clips
+            folder.rmdir()
+
+
+def _free(samples: Path) -> Path:
+    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    folder, number = samples / stem, 2
+    while folder.exists():
+        folder, number = samples / f"{stem}-{number}", number + 1
+    return folder
