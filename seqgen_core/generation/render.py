@@ -25,8 +25,7 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
     }
     if clip.prime.label is not None:
         entry["label"] = clip.prime.label
-    continues = len(clip.prime.tokens) > 1 or clip.prime.origin
-    if not continues or not renderer.separable:
+    if not continues(clip) or not renderer.separable:
         shown = clip.tokens if renderer.separable else whole(clip)
         entry["files"] = _named("clip", renderer.write(shown, folder / stem))
     else:
@@ -34,13 +33,18 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
         entry["files"] = {}
         for part, tokens in parts.items():
             entry["files"] |= _named(part, renderer.write(tokens, folder / f"{stem}-{part}"))
-    if continues:
+    if continues(clip):
         entry["prime"] = {
             "origin": clip.prime.origin,
             "start": clip.prime.start,
             "tokens": len(clip.prime.tokens),
         }
     return entry
+
+
+def continues(clip: Clip) -> bool:
+    """Whether a clip goes on from something, rather than from the one token that stands for nothing."""
+    return len(clip.prime.tokens) > 1 or bool(clip.prime.origin)
 
 
 def whole(clip: Clip) -> Tokens:

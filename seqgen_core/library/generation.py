@@ -91,7 +91,7 @@ class Generation:
             raise self._refusal("no image")
         from seqgen_core.images.codec import PixelsCodec
 
-        return PixelsCodec(self.codec).decode(np.asarray(self._tokens(number, "whole")))
+        return PixelsCodec(self.codec).decode(np.asarray(render.whole(self.clips[number])))
 
     def roll(self, number: int = 0, part: Part = "whole") -> NDArray[np.uint8]:
         """A piano roll (T, keys) of zeros and ones. Raises UsageError for what is none, IndexError."""
@@ -112,9 +112,9 @@ class Generation:
 
     def _tokens(self, number: int, part: Part) -> Tokens:
         clip = self.clips[number]
-        if part == "whole":
-            return render.whole(clip)
-        return clip.tokens if part == "new" else clip.prime.tokens
+        if part == "new" or not render.continues(clip):  # a clip from nothing has no prime but the start token
+            return clip.tokens[:0] if part == "prime" else clip.tokens
+        return clip.prime.tokens if part == "prime" else render.whole(clip)
 
     def _refusal(self, what: str) -> UsageError:
         return UsageError(f"{self.run.path} was trained on {self.codec}, which is {what}.")
