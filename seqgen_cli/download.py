@@ -113,9 +113,9 @@ def _show_datasets(screen: Screen) -> None:
     columns = ["name", "kind", ">size", "splits", "licence"]
     rows = [(d.name, d.kind, _size(d), _splits(d), d.licence) for d in CATALOG.values()]
     if screen.verbosity > 0:
-        columns, rows = [*columns, "what"], [(*row, CATALOG[row[0]].description) for row in rows]
+        columns, rows = [*columns, "/what"], [(*row, CATALOG[row[0]].description) for row in rows]
     screen.table("Data sets", columns, rows)
-    screen.line("Fetch one with `seqgen download --dataset NAME`; -v says more.")
+    screen.sentence("Fetch one with `seqgen download --dataset NAME`; -v says more.")
     screen.result([_everything(dataset) for dataset in CATALOG.values()])
 
 
@@ -159,8 +159,10 @@ def _show(screen: Screen, report: "DownloadReport") -> None:
     obtained = report.dataset
     if obtained is not None:
         name, there = obtained.dataset.name, "already there" if obtained.status == "skipped" else "fetched"
-        screen.line(f"{name}: {there}, {obtained.files:,} files ({obtained.bytes / 1e6:,.1f} MB) in {obtained.folder}")
-        screen.line(f"licence: {obtained.dataset.licence}; {obtained.dataset.page}")
+        screen.sentence(
+            f"{name}: {there}, {obtained.files:,} files ({obtained.bytes / 1e6:,.1f} MB) in {obtained.folder}"
+        )
+        screen.sentence(f"licence: {obtained.dataset.licence}; {obtained.dataset.page}")
     if report.next_command:
         screen.line(f"next: {report.next_command}")
     counts = {status: report.count(status) for status in ("fetched", "skipped", "failed")}
@@ -183,10 +185,10 @@ def _show_items(screen: Screen, report: "DownloadReport") -> None:
     if screen.verbosity > 0:
         shown = report.outcomes
     if shown:
-        screen.table("", ["status", "address", "result"], [(o.status, o.source.url, _result(o)) for o in shown])
+        screen.table("", ["status", "~address", "result"], [(o.status, o.source.url, _result(o)) for o in shown])
     steps = Counter(o.source.next_step for o in report.outcomes if o.status == "failed" and o.source.next_step)
     for step, number in steps.most_common():
-        screen.line(f"hint ({number} failed): {step}")
+        screen.sentence(f"hint ({number} failed): {step}")
     fetched = [outcome.source for outcome in report.outcomes if outcome.status == "fetched"]
     megabytes = sum(source.bytes or 0 for source in fetched) / 1e6
     seconds = sum(source.duration or 0 for source in fetched)

@@ -41,7 +41,7 @@ def data(
     if items:
         shared.screen.table(
             "",
-            ["key", "split", f">{prepared.manifest.codec.unit}s", "origin"],
+            ["~key", "split", f">{prepared.manifest.codec.unit}s", "~origin"],
             [(item.key, item.split, f"{item.length:,}", item.origin) for item in prepared.manifest.items],
         )
     show(shared.screen, PreprocessReport(path, prepared.manifest, fresh=False))

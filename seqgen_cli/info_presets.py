@@ -36,7 +36,7 @@ def presets(shared: Shared) -> None:
                 "receptive_field": built.receptive_field,
             }
         )
-    shared.screen.table("", ["preset", "model", ">parameters", ">receptive field", "what it is"], rows)
+    shared.screen.table("", ["preset", "model", ">parameters", ">receptive field", "/what it is"], rows)
     shared.screen.line()
-    shared.screen.line("Take one by `seqgen train --preset NAME`; key=value changes go on top.")
+    shared.screen.sentence("Take one by `seqgen train --preset NAME`; key=value changes go on top.")
     shared.screen.result(results)

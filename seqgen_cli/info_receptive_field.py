@@ -65,18 +65,18 @@ def receptive_field(
     )
     screen.line()
     if declared is None:
-        screen.line("receptive field: all that came before (a recurrent model)")
+        screen.sentence("receptive field: all that came before (a recurrent model)")
         if measure:
-            screen.line("measured: nothing, since that has no end")
+            screen.sentence("measured: nothing, since that has no end")
     else:
         time = f", {_ms(chosen, declared)} ms" if chosen.rate else ""
-        screen.line(f"receptive field: {declared:,} {unit}s{time}")
+        screen.sentence(f"receptive field: {declared:,} {unit}s{time}")
     if built.period > 1:
         over = "the figures are the largest over its phases" if declared else "the slowest layer works so seldom"
-        screen.line(f"period: {built.period:,} {unit}s; {over}")
+        screen.sentence(f"period: {built.period:,} {unit}s; {over}")
     if measured is not None:
         verdict = "as the formula says" if measured == declared else f"NOT the {declared:,} that the formula says"
-        screen.line(f"measured: {measured:,} {unit}s, {verdict}")
+        screen.sentence(f"measured: {measured:,} {unit}s, {verdict}")
     formulas = _disputed(chosen.settings) if isinstance(chosen.settings, WaveNetSettings) else {}
     if formulas:
         _show_disputed(screen, formulas, measured)
@@ -124,11 +124,11 @@ def _show_disputed(screen: "Screen", formulas: dict[str, int], measured: int | N
             for text, value in formulas.items()
         ],
     )
-    screen.line(EXPLANATION)
+    screen.sentence(EXPLANATION)
     if measured is None:
-        screen.line("--measure shows which of them the built model obeys.")
+        screen.sentence("--measure shows which of them the built model obeys.")
     elif len(set(formulas.values())) == 1:
-        screen.line("For this model the three agree; more than one stack tells them apart.")
+        screen.sentence("For this model the three agree; more than one stack tells them apart.")
 
 
 def _ms(chosen: "Chosen", tokens: int | None) -> str:

@@ -1,16 +1,17 @@
 """seqgen info run: what a run is, how far it came, its loss curve in the terminal."""
 
-import math
-from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from seqgen_cli import curve
 from seqgen_cli.options import Shared, command
 from seqgen_cli.overrides import split_arguments
 from seqgen_core.errors import UsageError
 
-CURVE_WIDTH, CURVE_HEIGHT = 68, 14
+PIPE_WIDTH = 80
+"""Columns of the curve where stdout has none of its own."""
 
 
 def register(app: typer.Typer) -> None:
@@ -44,10 +45,7 @@ def run(
     model = ", ".join(f"{name} {value}" for name, value in settings.model.model_dump(exclude={"kind"}).items())
     rows = [
         ("model", f"{settings.model.kind}: {model}"),
-        (
-            "data",
-            f"{settings.data.path or 'imported'}: {settings.data.codec}",
-        ),
+        ("data", f"{_near(settings.data.path) if settings.data.path else 'imported'}: {settings.data.codec}"),
         (
             "status",
             f"{status['status']} at step {status['step']:,}" + (f" ({status['reason']})" if status["reason"] else ""),
@@ -56,18 +54,22 @@ def run(
     ]
     if trained:
         last = trained[-1]
-        rows.append(
-            ("training", f"{last['bits']:.4f} bits at step {last['step']:,}, {last['tokens_per_second']:,.0f} tokens/s")
-        )
+        speed = f"{last['tokens_per_second']:,.0f} {settings.data.codec.unit}s/s"
+        rows.append(("training", f"{last['bits']:.4f} bits at step {last['step']:,}, {speed}"))
     if valid:
         better = min(valid, key=lambda line: line["bits"])
         rows.append(("held-out", f"{better['bits']:.4f} bits at step {better['step']:,} (best of {len(valid)})"))
-    rows.append(("yardsticks", f"uniform {uniform:.4f}" + (f", order0 {order0:.4f}" if order0 is not None else "")))
+    rows.append(("yardsticks", f"uniform {uniform:.4f}" + (f", order-0 {order0:.4f}" if order0 is not None else "")))
     screen.table(str(found.path), ["", ""], rows)
-    if len(trained) > 1:
-        screen.line()
-        for line in draw_curve(trained, valid):
-            screen.line(line)
+    drawing = curve.draw(
+        [(line["step"], line["bits"]) for line in trained],
+        [(line["step"], line["bits"]) for line in valid],
+        {"uniform": uniform, **({} if order0 is None else {"order-0": order0})},
+        width=screen.width or PIPE_WIDTH,
+        unicode=screen.unicode,
+    )
+    for line in ["", *drawing] if drawing else []:
+        screen.line(line)
     screen.result(
         {
             "run": found.path,
@@ -81,24 +83,6 @@ def run(
     )
 
 
-def draw_curve(trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> list[str]:
-    """Bits against steps as lines of text: dots for training, circles for held-out."""
-    points = [(line["step"], line["bits"], "·") for line in trained] + [
-        (line["step"], line["bits"], "o") for line in valid
-    ]
-    last = max(step for step, _, _ in points)
-    low = math.floor(min(bits for _, bits, _ in points) * 2) / 2
-    high = math.ceil(max(bits for _, bits, _ in points) * 2) / 2
-    high = high if high > low else low + 0.5
-    grid = [[" "] * CURVE_WIDTH for _ in range(CURVE_HEIGHT)]
-    for step, bits, mark in points:
-        column = round((CURVE_WIDTH - 1) * step / last)
-        row = round((CURVE_HEIGHT - 1) * (high - bits) / (high - low))
-        grid[row][column] = mark
-    lines = []
-    for row, cells in enumerate(grid):
-        label = high - (high - low) * row / (CURVE_HEIGHT - 1)
-        lines.append(f"{label:7.2f} |{''.join(cells).rstrip()}")
-    lines.append(f"{'bits':>7} +{'-' * CURVE_WIDTH}")
-    lines.append(f"{'':8} 0{f'step {last:,}':>{CURVE_WIDTH - 1}}   · training  o held-out")
-    return lines
+def _near(path: Path) -> Path:
+    """A path as it is typed in this folder, where it leads into it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,5 +1,6 @@
 """The seqgen program: its subcommands, and usage errors in one line."""
 
+import os
 import re
 import sys
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from seqgen_cli.commands import LazyCommands
+from seqgen_cli.options import COMPLETING
 from seqgen_core.errors import UsageError
 
 app = typer.Typer(
@@ -40,6 +42,11 @@ def _root(
 
 def main() -> None:
     """Run the program and exit with 0, with 1 after a failure, with 2 after a usage error."""
+    if COMPLETING in os.environ:
+        from seqgen_cli.completion import as_one_word
+
+        with as_one_word():
+            app(prog_name="seqgen")
     try:
         code = app(standalone_mode=False, prog_name="seqgen")
     except TyperException as error:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import os
 import time
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,8 @@ from seqgen_core.settings.project import PROJECT_FILE, Project, load_project
 if TYPE_CHECKING:
     from seqgen_cli.screen import Screen
 
+COMPLETING = "_SEQGEN_COMPLETE"
+"""The environment variable by which a shell asks what could follow."""
 _COMMON = {
     "config": (
         Path | None,
@@ -105,6 +108,7 @@ def command(
             for key, (kind, option, default) in _COMMON.items()
         ]
         parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        _complete(name or getattr(function, "__name__", ""), parameters)
         run.__signature__ = inspect.Signature(parameters)  # ty: ignore[missing-attribute]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__  # type: ignore[attr-defined]
@@ -112,6 +116,18 @@ def command(
         return run
 
     return register
+
+
+def _complete(command: str, parameters: Sequence[inspect.Parameter]) -> None:
+    """Let the Tab key offer what each parameter takes, where the shell asks for that."""
+    if COMPLETING not in os.environ:
+        return
+    from seqgen_cli.completion import completer
+
+    for parameter in parameters:
+        for info in getattr(parameter.annotation, "__metadata__", ()):
+            if hasattr(info, "autocompletion") and info.autocompletion is None:
+                info.autocompletion = completer(command, parameter.name)
 
 
 def help_of(settings: type[Settings], name: str) -> str:

@@ -107,18 +107,18 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
         ],
     )
     order0 = "none (no training tokens)" if manifest.order0_bits is None else f"{manifest.order0_bits:.4f}"
-    screen.line(f"bits per token to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
+    screen.sentence(f"bits per token to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
     for remark in manifest.remarks:
-        screen.line(remark)
+        screen.sentence(remark)
     if manifest.label_names:
-        screen.line(f"labels: {', '.join(manifest.label_names)}")
+        screen.sentence(f"labels: {', '.join(manifest.label_names)}")
     if manifest.features is not None:
         mel = manifest.features
-        screen.line(f"features: {mel.bands} mel bands every {mel.hop} samples, of {mel.window} each")
+        screen.sentence(f"features: {mel.bands} mel bands every {mel.hop} samples, of {mel.window} each")
     if manifest.gain != 1:
-        screen.line(f"all amplitudes were multiplied by {manifest.gain:.4f}")
+        screen.sentence(f"all amplitudes were multiplied by {manifest.gain:.4f}")
     if manifest.settings.trim_silence is not None:
-        screen.line(f"silence cut: {manifest.silence_dropped_seconds:.1f} s")
+        screen.sentence(f"silence cut: {manifest.silence_dropped_seconds:.1f} s")
     shown = len(manifest.warnings) if screen.verbosity >= 1 else MOST_LINES
     for warning in manifest.warnings[:shown]:
         screen.warn(warning)
@@ -128,11 +128,11 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
         listed = manifest.rejected if screen.verbosity >= 1 else manifest.rejected[:MOST_LINES]
         screen.table(
             f"set aside: {len(report.rejected)} that could not be used, {len(report.too_short)} too short",
-            ["file", "reason"],
+            ["~file", "reason"],
             [(rejected.origin, rejected.reason) for rejected in listed],
         )
         if len(listed) < len(manifest.rejected):
-            screen.line(f"and {len(manifest.rejected) - len(listed)} more; -v lists all")
+            screen.sentence(f"and {len(manifest.rejected) - len(listed)} more; -v lists all")
     screen.result(
         {
             "path": report.path,

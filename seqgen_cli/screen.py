@@ -3,22 +3,24 @@
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.live import Live
+from rich.text import Text
 
+from seqgen_cli.memory import in_use
+from seqgen_cli.meter import Meter
+from seqgen_cli.tables import lay_out, wrap
+from seqgen_cli.terminal import console, look, write_what_it_can
 from seqgen_core.errors import SeqgenError
 
-PLAIN_INTERVAL = 10.0
-"""Seconds between progress lines when stderr is no terminal."""
-PLAIN_WIDTH = 100
-WIDE = 110
-"""Columns from which a bar has room beside the figures."""
+PLAIN_INTERVAL, LONGEST_INTERVAL = 10.0, 60.0
+"""Seconds between progress lines where stderr is no terminal: at first, and once a task has taken ten minutes."""
+REDRAWN = 4
+"""How often a second the line of progress is drawn on a terminal."""
 
 
 class Screen:
@@ -31,13 +33,23 @@ class Screen:
     def __init__(self, verbosity: int = 0, json_output: bool = False) -> None:
         self.verbosity = verbosity
         self.json_output = json_output
-        self._out = Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else _plain_console(sys.stdout)
-        self._err = Console(stderr=True, highlight=False) if sys.stderr.isatty() else _plain_console(sys.stderr)
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._name, self._unit, self._total = "", "", None
-        self._next_line = 0.0
-        self._last: tuple[float, Mapping[str, float | str]] | None = None
+        for stream in (sys.stdout, sys.stderr):
+            write_what_it_can(stream)
+        self._out, self._err = console(sys.stdout, stderr=False), console(sys.stderr, stderr=True)
+        self._bars = look(sys.stderr).unicode  # asked now: while a line is drawn, another object stands there
+        self._live: Live | None = None
+        self._meter: Meter | None = None
+        self._next_line, self._told = 0.0, True
+
+    @property
+    def width(self) -> int | None:
+        """Columns of stdout; None where there is no end to a line."""
+        return look(sys.stdout).width
+
+    @property
+    def unicode(self) -> bool:
+        """Whether stdout shows more than ASCII."""
+        return look(sys.stdout).unicode
 
     # results
 
@@ -50,63 +62,69 @@ class Screen:
     def line(self, text: str = "") -> None:
         """One line of the result for people."""
         if not self.json_output and self.verbosity >= 0:
-            self._out.print(escape(text), soft_wrap=True)
+            _print(self._out, text)
+
+    def sentence(self, text: str) -> None:
+        """Words of the result for people, wrapped where stdout has a width; not for what is copied as it stands."""
+        width = self.width
+        for line in [text] if width is None else wrap(text, width):
+            self.line(line)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table of the result for people; columns that start with '>' are right-aligned."""
+        """A table of the result for people, as `tables.lay_out` has it: '>' numbers, '~' names, else prose."""
         if self.json_output or self.verbosity < 0:
             return
-        table = Table(title=escape(title) or None, title_justify="left", title_style="bold", pad_edge=False, box=None)
-        for name in columns:
-            right = name.startswith(">")
-            table.add_column(
-                escape(name.lstrip(">")), justify="right" if right else "left", overflow="fold", no_wrap=right
-            )
-        for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
-        self._out.print(table)
+        heading, lines = lay_out(columns, [[str(cell) for cell in row] for row in rows], self.width)
+        if title:
+            _print(self._out, title, "bold")
+        for line in heading:
+            _print(self._out, line, "bold")
+        for line in lines:
+            _print(self._out, line)
 
     # Progress listener
 
     def begin(self, task: str, total: float | None, unit: str) -> None:
         self.end()
-        self._name, self._unit, self._total = task, unit, total
         if self.verbosity < 0:
             return
+        self._meter, self._told = Meter(task, total, unit), True
+        self._next_line = time.monotonic() + PLAIN_INTERVAL
         if self._err.is_terminal:
-            cut = Column(no_wrap=True, overflow="ellipsis")  # the figures give way, not the clock
-            bar = [BarColumn(bar_width=24)] if self._err.width >= WIDE else []
-            self._bar = Progress(
-                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-                *bar,
-                TimeRemainingColumn(compact=True, elapsed_when_finished=True, table_column=Column(no_wrap=True)),
-                TextColumn("{task.fields[figures]}", table_column=cut),
+            self._live = Live(
+                get_renderable=self._drawn,
                 console=self._err,
                 transient=True,
+                refresh_per_second=REDRAWN,
+                redirect_stdout=False,  # results are not for stderr
+                vertical_overflow="crop",
             )
-            self._task = self._bar.add_task(escape(task), total=total, figures="")
-            self._bar.start()
-        else:
-            self._next_line = time.monotonic() + PLAIN_INTERVAL
+            self._live.start()
 
     def update(self, done: float, **figures: float | str) -> None:
-        if self.verbosity < 0:
+        if self._meter is None:
             return
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, figures=escape(self._figures(done, figures)))
-            return
-        self._last = (done, figures)
-        if time.monotonic() >= self._next_line:
-            self._write(f"{self._name}: {self._figures(done, figures)}")
-            self._last = None
-            self._next_line = time.monotonic() + PLAIN_INTERVAL
+        self._meter.update(done, figures)
+        self._told = False
+        now = time.monotonic()
+        if self._live is None and now >= self._next_line:
+            self._write(self._meter.line(in_use()))
+            self._told = True
+            self._next_line = now + min(LONGEST_INTERVAL, max(PLAIN_INTERVAL, (now - self._meter.started) / 10))
 
     def end(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        elif self._last is not None:
-            self._write(f"{self._name}: {self._figures(*self._last)}")
-        self._bar, self._task, self._last = None, None, None
+        if self._live is not None:
+            self._live.stop()
+        elif self._meter is not None and not self._told:
+            self._write(self._meter.line(in_use(), over=True))
+        self._live, self._meter = None, None
+
+    def _drawn(self) -> Text:
+        if self._meter is None:
+            return Text()
+        # a column is left free: some terminals wrap at the last one
+        line = self._meter.fitted(self._err.width - 1, in_use(), unicode=self._bars)
+        return Text(line, no_wrap=True, overflow="crop")
 
     def say(self, line: str) -> None:
         if self.verbosity >= 0:
@@ -137,19 +155,13 @@ class Screen:
         self.end()
         self._err.print_exception(show_locals=False)
 
-    def _figures(self, done: float, figures: Mapping[str, float | str]) -> str:
-        amount = f"{done:,.0f}" + (f"/{self._total:,.0f}" if self._total else "") + f" {self._unit}"
-        parts = [
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
-        ]
-        return "  ".join([amount, *parts])
-
     def _write(self, line: str, style: str | None = None) -> None:
-        self._err.print(escape(line), style=style, soft_wrap=not self._err.is_terminal)
+        _print(self._err, line, style, whole=not self._err.is_terminal)
 
 
-def _plain_console(stream: Any) -> Console:
-    return Console(file=stream, width=PLAIN_WIDTH, highlight=False, no_color=True, soft_wrap=True)
+def _print(to: Console, text: str, style: str | None = None, *, whole: bool = True) -> None:
+    """The very characters, without rich's marks and signs; whole: in one line, however long."""
+    to.print(Text(text, style=style or ""), soft_wrap=whole)
 
 
 def _plain(value: Any) -> Any:

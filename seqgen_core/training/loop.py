@@ -132,6 +132,7 @@ class _Trainer:
         self.elapsed_before = self.saved_at = self.agreed_elapsed = state.elapsed
         self.agreed_stop = ""
         self.checkpointed = state.step if run.steps() else None
+        self.unit = run.settings.data.codec.unit
         self.started = time.monotonic()
 
     @property
@@ -217,11 +218,11 @@ class _Trainer:
             )
         state.interval.add(bits, stepped.norm, rate, stepped.tokens)
         shown: dict[str, float | str] = {"bits": bits}
-        if self.schedule.steps is None and settings.max_time is not None:
-            shown["time left"] = f"{max(0.0, settings.max_time - self.elapsed):.0f} s"
+        if settings.max_time is not None:
+            shown["time left"] = max(0.0, settings.max_time - self.elapsed)  # seconds
         if state.valid_bits is not None:
             shown["held-out"] = state.valid_bits
-        shown["tokens/s"] = f"{state.interval.speed():,.0f}"
+        shown[f"{self.unit}s/s"] = f"{state.interval.speed():,.0f}"
         self.progress.update(state.step, **shown)
 
     def _agree(self, bits: float) -> float:
@@ -278,7 +279,7 @@ class _Trainer:
         def check_stop(tokens: int) -> None:
             nonlocal done
             done += tokens
-            self.progress.update(self.state.step, now=f"validating, {done:,} of {total:,} tokens")
+            self.progress.update(self.state.step, now=f"validating {done / max(1, total):.0%}")
             if self.stop.requested:
                 raise StopAsked
 
@@ -327,6 +328,7 @@ class _Trainer:
 
     def _save(self, *, better: bool = False) -> None:
         """Write a checkpoint; in a group all processes give their share, and the main one writes."""
+        self.progress.update(self.state.step, now="saving")
         self._check_weights()
         checkpoint = self.learner.checkpoint(self._account())
         self.group.from_main(lambda: self._write(checkpoint, better))

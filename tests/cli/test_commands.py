@@ -70,7 +70,7 @@ def test_a_stop_exits_with_130_and_naming_the_run_goes_on(project, program, monk
     update = Screen.update
 
     def stop_at_4(self, done, **figures):
-        if done == 4:
+        if done == 4 and "now" not in figures:
             os.kill(os.getpid(), signal.SIGINT)
         update(self, done, **figures)
 

@@ -122,8 +122,8 @@ def test_list_datasets(site: str) -> None:
     code, out, _ = run("--list-datasets")
     assert code == 0
     lines = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
-    assert lines["sequnet-piano"] == "sequnet-piano sound a list 253 train + 24 test each recording's own"
-    assert lines["mnist"] == "mnist images 11.6 MB 60,000 train + 10,000 test CC BY-SA 3.0, as Keras states"
+    assert lines["sequnet-piano"] == "sequnet-piano sound a list 253 train + 24 test recordings each recording's own"
+    assert lines["mnist"] == "mnist images 11.6 MB 60,000 train + 10,000 test images CC BY-SA 3.0, as Keras states"
     assert lines["maestro"].startswith("maestro notes 58.4 MB 962 train + 137 valid")
     assert lines["fsdd"].startswith("fsdd sound < 21.1 MB")
     assert lines["jsb-chorales"].startswith("jsb-chorales notes 96 kB")

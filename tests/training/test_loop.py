@@ -255,7 +255,7 @@ def test_progress_tells_bits_speed_and_validations(tmp_path, tiny_data):
     told = Told()
     loop.train(make_run(tmp_path / "run", tiny_data), tiny_data, told)
     assert [done for done, _ in told.updates] == list(range(1, 9))
-    assert told.updates[-1][1].keys() == {"bits", "tokens/s", "held-out"}
+    assert told.updates[-1][1].keys() == {"bits", "samples/s", "held-out"}
     assert len(told.said) == 2
     assert told.said[0].startswith("step 4: held-out ")
 
