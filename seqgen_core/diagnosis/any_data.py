@@ -47,8 +47,8 @@ LABELS = check(
     "labels",
     "data",
     looks_at="how the classes share the training recordings",
-    thresholds=f"a class with fewer than {FEW_EXAMPLES} a warning, one with none severe; one with {UNBALANCED:g} times as "
-    "many as another a warning",
+    thresholds=f"a class with fewer than {FEW_EXAMPLES} a warning, one with none severe; one with {UNBALANCED:g} times "
+    "as many as another a warning",
     advice="Add recordings of the rare classes, or leave these classes out.",
 )
 ASIDE = check(
@@ -109,10 +109,9 @@ def _splits(data: PreparedData) -> Finding:
     lengths = {split: sum(item.length for item in data.items(split)) for split in SPLITS}
     figures = {split: float(length) for split, length in lengths.items()}
     if not lengths["train"]:
-        return SPLITS_CHECK.found(
-            "severe", "there is no training split", data.path, "Lower valid_share and test_share.", **figures
-        )
-    small = [split for split in ("valid", "test") if lengths[split] < least]
+        found = SPLITS_CHECK.found("severe", "there is no training split", data.path, **figures)
+        return found.advising("Lower valid_share and test_share.")
+    small = [split for split in SPLITS[1:] if lengths[split] < least]
     if small:
         told = " and ".join(f"{split} holds {lengths[split]:,} {codec.unit}s" for split in small)
         return SPLITS_CHECK.found("warning", f"too little is held out: {told}", data.path, **figures)

@@ -1,7 +1,7 @@
 """Findings, and the register of checks that make them: what each looks at, where its thresholds lie, what to do."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Severity = Literal["healthy", "info", "warning", "severe"]
@@ -27,6 +27,10 @@ class Finding:
     where: str
     figures: dict[str, float] = field(default_factory=dict)
 
+    def advising(self, advice: str) -> "Finding":
+        """The same with other advice."""
+        return replace(self, advice=advice)
+
     @property
     def alarming(self) -> bool:
         """Whether it is a warning or worse."""
@@ -35,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that is looked at. looks_at, thresholds and advice are sentences for people; docs/doctor.md lists them."""
+    """One thing that is looked at. looks_at, thresholds and advice are for people; docs/doctor.md lists them."""
 
     name: str
     subject: Subject
@@ -43,10 +47,10 @@ class Check:
     thresholds: str
     advice: str
 
-    def found(self, severity: Severity, sentence: str, where: object, advice: str = "", **figures: float) -> Finding:
-        """A finding of this check; advice: in place of the check's own. Healthy ones and remarks need none."""
-        told = advice or ("" if severity in ("healthy", "info") else self.advice)
-        return Finding(self.name, severity, sentence, told, str(where), dict(figures))
+    def found(self, severity: Severity, sentence: str, where: object, **figures: float) -> Finding:
+        """A finding of this check, with its advice where it is a warning or worse."""
+        advice = "" if severity in ("healthy", "info") else self.advice
+        return Finding(self.name, severity, sentence, advice, str(where), {n: float(v) for n, v in figures.items()})
 
 
 CHECKS: dict[str, Check] = {}

@@ -1,7 +1,7 @@
 """Checks of prepared text, notes and images."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -32,8 +32,8 @@ UNSEEN = check(
 UNKNOWN = check(
     "unknown-symbols",
     "data",
-    looks_at="text that was lost on its way: unknown words (<unk>), replacement characters (U+FFFD), and UTF-8 that was "
-    "once read as Latin-1 (Ã©, â€™)",
+    looks_at="text that was lost on its way: unknown words (<unk>), replacement characters (U+FFFD), and UTF-8 that "
+    "was once read as Latin-1 (Ã©, â€™)",
     thresholds=f"{UNKNOWN_WARNING:.0%} of the words a warning, {UNKNOWN_SEVERE:.0%} severe; a replacement character or "
     "misread UTF-8 in one of 10,000 characters a warning",
     advice="Convert the files to UTF-8 from what they are in, or raise the size of the vocabulary.",
@@ -113,7 +113,7 @@ def _misread_share(data: PreparedData, codec: TextCodecSettings) -> float:
     for piece in pieces(data, "train", most=MOST_TOKENS, longest=MOST_TOKENS):
         text = "".join(table[piece.tokens])
         # A capital Ã or Â stands before small letters in real words; in misread text it stands before a symbol.
-        found += sum(1 for a, b in zip(text, text[1:], strict=False) if a in "ÃÂ" and 0x80 <= ord(b) <= 0xBF)
+        found += sum(1 for a, b in pairwise(text) if a in "ÃÂ" and 0x80 <= ord(b) <= 0xBF)
         found += text.count("â€")
         length += len(text)
     return found / max(1, length)

@@ -46,14 +46,13 @@ def silent_share(waveform: Waveform, rate: float, below: float) -> float:
     return float(np.mean(levels < below)) if len(levels) else 0.0
 
 
-def longest_constant(waveform: Waveform, tolerance: float = 0.0) -> tuple[int, bool]:
-    """Samples of the longest stretch that stays within `tolerance` of one value, and whether it ends the waveform."""
-    if not len(waveform):
-        return 0, False
-    moved = np.flatnonzero(np.abs(np.diff(np.asarray(waveform, np.float64))) > tolerance)
-    edges = np.concatenate([[-1], moved, [len(waveform) - 1]])
-    lengths = np.diff(edges)
-    return int(lengths.max()), bool(lengths[-1] == lengths.max())
+def longest_still(waveform: Waveform, rate: float, tolerance: float) -> float:
+    """Seconds of the longest row of frames of 10 ms within each of which no sample leaves `tolerance` of the middle."""
+    size = max(2, round(0.01 * rate))
+    frames = np.asarray(waveform[: len(waveform) // size * size], np.float64).reshape(-1, size)
+    still = np.concatenate([[False], np.ptp(frames, axis=1) <= 2 * tolerance, [False]]) if len(frames) else np.zeros(2)
+    edges = np.flatnonzero(np.diff(still.astype(np.int8)))
+    return float((edges[1::2] - edges[::2]).max(initial=0)) * size / rate
 
 
 def final_constant(waveform: Waveform, tolerance: float = 0.0) -> int:
@@ -103,7 +102,7 @@ def offset(waveform: Waveform) -> tuple[float, float]:
     return mean, abs(mean) / max(1e-9, float(x.std())) if len(x) else 0.0
 
 
-def mean_spectrum(waveform: Waveform, rate: float, size: int = SPECTRUM) -> tuple[NDArray[np.float64], NDArray]:
+def mean_spectrum(waveform: Waveform, rate: float, size: int = SPECTRUM) -> tuple[NDArray, NDArray]:
     """Frequencies in Hz (F,) and the mean power of Hann-windowed frames that overlap by half (F,).
 
     Source: Welch 1967, "The use of fast Fourier transform for the estimation of power spectra", IEEE Trans. AU-15(2).
@@ -222,7 +221,7 @@ def onset_strength(waveform: Waveform, rate: float) -> tuple[NDArray[np.float64]
 
 
 def beat_period(waveform: Waveform, rate: float) -> float | None:
-    """Seconds between beats, by the autocorrelation of the onset strength at 0.25 to 1.5 s; None without a clear one."""
+    """Seconds between beats, by the autocorrelation of the onset strength at 0.25 to 1.5 s; None if unclear."""
     strength, per_second = onset_strength(waveform, rate)
     low, high = round(0.25 * per_second), round(1.5 * per_second)
     if len(strength) < 3 * high:

@@ -44,7 +44,8 @@ CLIPPING = check(
 OFFSET = check(
     "offset",
     "data",
-    looks_at="the mean of the waveform; mu-law and a-law are finest around zero and coarse where an offset puts silence",
+    looks_at="the mean of the waveform; mu-law and a-law are finest around zero and coarse where an offset "
+    "puts silence",
     thresholds=f"a mean of {OFFSET_WARNING:g} of full scale (severe: {OFFSET_SEVERE:g}) that is {OFFSET_SHARE:.0%} of "
     "the RMS",
     advice="Take it off with a high-pass filter before preparing, such as `sox IN OUT highpass 20`.",
@@ -67,8 +68,8 @@ LEVEL = check(
 NOISE = check(
     "codec-noise",
     "data",
-    looks_at="the signal-to-noise ratio of the way through the codec and back: of raw files where they are still there, "
-    "else estimated as the mean of step²/12 over the tokens (Bennett 1948)",
+    looks_at="the signal-to-noise ratio of the way through the codec and back: of raw files where they are still "
+    "there, else estimated as the mean of step²/12 over the tokens (Bennett 1948)",
     thresholds=f"below {NOISE_WARNING:g} dB a warning, below {NOISE_SEVERE:g} dB severe",
     advice="More levels or another codec (levels=1024, codec=mu-law), or amplify quiet sound with normalise=rms.",
 )
@@ -138,7 +139,7 @@ def _offset(data: PreparedData, heard: list[Piece], waves: list[np.ndarray]) -> 
     if not far:
         return OFFSET.found("healthy", f"the mean of the sound is {mean:+.4f}", data.path, mean=mean)
     worst = max(far, key=lambda one: abs(one[0]))
-    severe = abs(mean) >= OFFSET_SEVERE or len(far) > len(measured) / 2 and abs(worst[0]) >= OFFSET_SEVERE
+    severe = abs(mean) >= OFFSET_SEVERE or (len(far) > len(measured) / 2 and abs(worst[0]) >= OFFSET_SEVERE)
     return OFFSET.found(
         "severe" if severe else "warning",
         f"{len(far)} of {len(measured)} stretches lie off zero, most {Path(worst[2]).name} by {worst[0]:+.3f}",
@@ -159,10 +160,9 @@ def _bands(
             f"{len(slower)} of {_asked(raw, len(raw))} come at {rate:,} Hz or less and were up-sampled to "
             f"{codec.rate:,} Hz",
             data.path,
-            f"Prepare them at their own rate: `seqgen preprocess … --rate {rate}`.",
             file_rate=rate,
             rate=codec.rate,
-        )
+        ).advising(f"Prepare them at their own rate: `seqgen preprocess … --rate {rate}`.")
         return
     named = [(str(one.path), one.waveform) for one in raw]
     named = named or [(piece.item.origin, wave) for piece, wave in zip(heard, waves, strict=True)]
@@ -182,10 +182,9 @@ def _bands(
         f"{share:.0%} of the sound ends at {hertz:,.0f} Hz (a fall of {drop:.0f} dB) of the {codec.rate / 2:,.0f} Hz "
         "that its rate allows",
         data.path,
-        f"Prepare it at a lower rate: `seqgen preprocess … --rate {_common_rate(2 * hertz)}`." if low else "",
         hertz=hertz,
         drop=drop,
-    )
+    ).advising(f"Prepare it at a lower rate: `seqgen preprocess … --rate {_common_rate(2 * hertz)}`." if low else "")
 
 
 def _common_rate(least: float) -> int:

@@ -1,0 +1,243 @@
+"""Checks of sounds that a model made, beside real sound of the same length where it is known, else by themselves."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqgen_core.audio.codec import AudioCodec
+from seqgen_core.data.store import PreparedData
+from seqgen_core.diagnosis import sound
+from seqgen_core.diagnosis.finding import SEVERITIES, Finding, Severity, check
+from seqgen_core.diagnosis.pieces import code_step, pieces
+from seqgen_core.settings.codec import AudioCodecSettings
+
+REAL_PIECES = 48
+"""Of real sound that clips are compared with."""
+MOST_SECONDS = 30.0
+"""Of a clip that are looked at, its last ones."""
+STILL = 5e-4  # of full scale: -66 dBFS, a few codes of mu-law around zero
+TRAP_SECONDS, TRAP_SHARE, TRAP_SEVERE = 0.25, 0.25, 0.75
+TONE, TONE_PART = 0.9, 0.25
+FLAT, FLAT_REAL, FLAT_TIMES, FLAT_SEVERE = 0.4, 0.2, 1.7, 0.6
+HIGH_REAL, HIGH_TIMES = 0.15, 3.0
+EQUAL, LIKE, LIKE_LINE, LOOP_SHORTEST = 0.8, 0.985, 0.85, 0.05
+CLIPPED, PILE = 1e-3, 4.0
+LOUD_DB = 12.0
+HEARD_DB = -55.0
+"""Level below which a clip has no spectrum worth a word."""
+
+TRAP = check(
+    "silence-trap",
+    "samples",
+    looks_at="whether a clip ends in one value, or a few around it, and stays there",
+    thresholds=f"the last {TRAP_SHARE:.0%} of the clip, {TRAP_SECONDS:g} s at least, and twice as long as any real stretch, "
+    f"a warning; {TRAP_SEVERE:.0%} severe; of a sound that nothing real is known of, half of it a warning",
+    advice="Start from real sound (--conditional or --prime FILE), raise --temperature a little, cut silence from the data.",
+)
+TONE_CHECK = check(
+    "constant-tone",
+    "samples",
+    looks_at="whether one spectral line holds nearly all the energy of a clip's latter half",
+    thresholds=f"{TONE:.0%}, and no more than {TONE_PART:g} of what the purest real piece has beside its line, a warning; "
+    "of a sound that nothing real is known of, a remark",
+    advice="Raise --temperature (to 1 at least), train longer, or take a model with a longer receptive field.",
+)
+RUNAWAY = check(
+    "noise-runaway",
+    "samples",
+    looks_at="the spectral flatness of a clip (1 is white noise) and the energy in the upper half of its band",
+    thresholds=f"flatness {FLAT:g}; or, beside real sound, {FLAT_REAL:g} and {FLAT_TIMES:g} times its flattest piece, or a "
+    f"share of {HIGH_REAL:.0%} in the upper half and {HIGH_TIMES:g} times its most, a warning; flatness {FLAT_SEVERE:g} "
+    "severe",
+    advice="Lower --temperature (0.9, 0.8) or --top-p 0.95, train longer, or prime with more real sound.",
+)
+LOOP = check(
+    "repeated-loop",
+    "samples",
+    looks_at="how well the latter half of a clip repeats itself at its best lag of 50 ms or more (the normalised square "
+    "difference function of McLeod and Wyvill 2005), and how many samples are the very same one lag before",
+    thresholds=f"{EQUAL:.0%} equal samples severe; likeness {LIKE:g} of a sound that is no steady tone (line share below "
+    f"{LIKE_LINE:g}) a warning",
+    advice="Raise --temperature or drop --top-k/--top-p: at temperature 0 every model ends in a loop.",
+)
+CUT = check(
+    "clipped-samples",
+    "samples",
+    looks_at="samples of a clip that pile up at its extremes",
+    thresholds=f"{CLIPPED:.1%} of them in runs of three, {PILE:g} times as many as just below, and three times the share "
+    "of real sound, a warning",
+    advice="Look for clipping in the data (`seqgen doctor DATA`), or lower --temperature.",
+)
+LOUDNESS = check(
+    "loudness",
+    "samples",
+    looks_at="the level of a clip beside those of real pieces of its length",
+    thresholds=f"{LOUD_DB:g} dB below the quietest twentieth or above the loudest a warning",
+    advice="Prime with real sound; if the model is always too quiet, cut silence from the data.",
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of a clip, or of a real piece of the same length."""
+
+    level: float
+    flatness: float
+    high: float
+    line: float
+    repetition: sound.Repetition
+    still_seconds: float
+    """At its end."""
+    longest_still: float
+    clipping: sound.Clipping
+
+
+@dataclass(frozen=True)
+class Real:
+    """What real pieces of the length of a clip measure at the most."""
+
+    low_level: float
+    high_level: float
+    flatness: float
+    high: float
+    line: float
+    still_seconds: float
+    clipped: float
+
+
+def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> Measured:
+    """Measure a clip (N,); of one that is long, its end. step: the quantisation step at its peak."""
+    x = np.asarray(waveform, np.float64)[-round(MOST_SECONDS * rate) :]
+    late = x[len(x) // 2 :][-round(4 * rate) :]
+    return Measured(
+        sound.level(x),
+        sound.flatness(x, rate),
+        sound.high_share(x, rate),
+        sound.line_share(late, rate) if sound.level(late) > HEARD_DB else 0.0,
+        sound.repetition(late, rate, LOOP_SHORTEST, 2.0)
+        if sound.level(late) > HEARD_DB
+        else sound.Repetition(0.0, 0.0, 0.0),
+        sound.final_constant(x, STILL) / rate if len(x) else 0.0,
+        sound.longest_still(x, rate, STILL),
+        sound.clipping(x, step),
+    )
+
+
+def real_measures(data: PreparedData, seconds: float) -> Real:
+    """What up to REAL_PIECES pieces of the training sound of that length measure, evenly spread."""
+    codec = data.manifest.codec
+    assert isinstance(codec, AudioCodecSettings)
+    length = max(16, round(min(seconds, MOST_SECONDS) * codec.rate))
+    found = []
+    for piece in pieces(data, "train", most=REAL_PIECES * length, longest=length):
+        wave = AudioCodec(codec).decode(piece.tokens)
+        found.append(measure(wave, codec.rate, code_step(codec, wave)))
+        if len(found) >= 4 * REAL_PIECES:  # of recordings that are much shorter than the clip
+            break
+    loud = [one for one in found if one.level > HEARD_DB] or found
+    levels = [one.level for one in found]
+    return Real(
+        float(np.percentile(levels, 5)),
+        float(np.percentile(levels, 95)),
+        max(one.flatness for one in loud),
+        max(one.high for one in loud),
+        max(one.line for one in loud),
+        max(one.longest_still for one in found),
+        max(one.clipping.share for one in found),
+    )
+
+
+def check_clip(
+    waveform: NDArray[np.floating], rate: int, where: Path, real: Real | None = None, step: float = 2**-15
+) -> Iterator[Finding]:
+    """All checks of one clip."""
+    if len(waveform) < 16:
+        return
+    seen = measure(waveform, rate, step)
+    seconds = min(len(waveform) / rate, MOST_SECONDS)
+    yield _trap(seen, seconds, where, real)
+    if seen.level <= HEARD_DB:
+        return
+    yield _tone(seen, where, real)
+    yield _runaway(seen, where, real)
+    yield _loop(seen, where)
+    least = CLIPPED if real is None else max(CLIPPED, 3 * real.clipped)
+    cut = seen.clipping.share >= least and seen.clipping.pile >= PILE
+    sentence = f"{seen.clipping.share:.2%} of the samples are cut off at the extremes"
+    yield CUT.found("warning" if cut else "healthy", sentence, where, share=seen.clipping.share)
+    if real is not None:
+        off = max(real.low_level - seen.level, seen.level - real.high_level)
+        sentence = f"{seen.level:.0f} dBFS; real pieces have {real.low_level:.0f} to {real.high_level:.0f}"
+        yield LOUDNESS.found("warning" if off > LOUD_DB else "healthy", sentence, where, level=seen.level)
+
+
+def _trap(seen: Measured, seconds: float, where: Path, real: Real | None) -> Finding:
+    share = seen.still_seconds / seconds
+    severity: Severity = "healthy"
+    if real is None:
+        severity = (
+            "severe" if share > 0.9 else "warning" if share >= 0.5 else "info" if share >= TRAP_SHARE else "healthy"
+        )
+    elif seen.still_seconds >= max(TRAP_SECONDS, 2 * real.still_seconds) and share >= TRAP_SHARE:
+        severity = "severe" if share >= TRAP_SEVERE else "warning"
+    sentence = f"the last {seen.still_seconds:.2f} s ({share:.0%}) stand still"
+    if real is not None and severity != "healthy":
+        sentence += f"; no real piece does for more than {real.still_seconds:.2f} s"
+    return TRAP.found(severity, sentence, where, seconds=seen.still_seconds, share=share)
+
+
+def _tone(seen: Measured, where: Path, real: Real | None) -> Finding:
+    pure = seen.line >= TONE and (real is None or 1 - seen.line <= TONE_PART * (1 - real.line))
+    severity: Severity = "healthy" if not pure else "info" if real is None else "warning"
+    sentence = f"{seen.line:.1%} of the energy lies in one spectral line"
+    if real is not None and pure:
+        sentence += f"; of real pieces {real.line:.1%} at most"
+    return TONE_CHECK.found(severity, sentence, where, share=seen.line)
+
+
+def _runaway(seen: Measured, where: Path, real: Real | None) -> Finding:
+    severity: Severity = "healthy"
+    if seen.flatness >= (FLAT if real is None else min(FLAT, max(FLAT_REAL, FLAT_TIMES * real.flatness))):
+        severity = "severe" if seen.flatness >= FLAT_SEVERE else "warning"
+    if real is not None and seen.flatness <= FLAT_TIMES * real.flatness:
+        severity = "healthy"  # real sound that is noise
+    if real is not None and seen.high >= max(HIGH_REAL, HIGH_TIMES * real.high) and severity == "healthy":
+        severity = "warning"
+    sentence = f"spectral flatness {seen.flatness:.2f}, {seen.high:.0%} of the energy in the upper half of the band"
+    if real is not None and severity != "healthy":
+        sentence += f"; real pieces have at most {real.flatness:.2f} and {real.high:.0%}"
+    return RUNAWAY.found(severity, sentence, where, flatness=seen.flatness, high=seen.high)
+
+
+def _loop(seen: Measured, where: Path) -> Finding:
+    found = seen.repetition
+    severity: Severity = "healthy"
+    if found.equal >= EQUAL:
+        severity = "severe"
+    elif found.likeness >= LIKE and seen.line < LIKE_LINE:
+        severity = "warning"
+    how = f"repeats itself every {found.seconds:.3f} s" if severity != "healthy" else "is likest itself"
+    how += "" if severity != "healthy" else f" after {found.seconds:.3f} s"
+    sentence = f"its latter half {how} (likeness {found.likeness:.3f}, {found.equal:.0%} of the samples equal)"
+    return LOOP.found(severity, sentence, where, seconds=found.seconds, likeness=found.likeness, equal=found.equal)
+
+
+def gathered(findings: Sequence[Finding], where: object) -> list[Finding]:
+    """The findings of many clips as one for each check: the worst, with the number of clips that have it."""
+    by_check: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_check.setdefault(finding.check, []).append(finding)
+    out = []
+    for found in by_check.values():
+        worst = max(found, key=lambda one: SEVERITIES.index(one.severity))
+        alike = sum(1 for one in found if one.severity != "healthy")
+        name = Path(worst.where).name
+        if worst.severity == "healthy":
+            sentence = f"{len(found)} clips are without it" if len(found) > 1 else worst.sentence
+        else:
+            sentence = f"{alike} of {len(found)} clips, such as {name}: {worst.sentence}"
+        out.append(Finding(worst.check, worst.severity, sentence, worst.advice, str(where), worst.figures))
+    return out

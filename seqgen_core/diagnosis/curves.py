@@ -1,0 +1,265 @@
+"""Checks of a run by what it wrote down: its bits against those of simple guessers, and the course of its curves."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from seqgen_core.data.store import PreparedData, Split
+from seqgen_core.diagnosis.finding import Finding, Severity, check, graded
+from seqgen_core.diagnosis.pieces import pieces
+from seqgen_core.runs import RunFolder
+
+MOST_COUNTED = 2**24
+"""Training tokens that the simple guessers learn from, and a sixteenth of it of held-out ones that they guess."""
+_CELLS = 2**24
+OVER_WARNING, OVER_SEVERE = 0.02, 0.2  # of the best held-out bits
+UNDER_INFO, UNDER_WARNING = 0.01, 0.05
+FEW_STEPS = 200
+SPIKE_SHARE, SPIKE_SPREADS = 0.1, 8.0
+SPIKES_WARNING = 3
+GAP_INFO = 0.3
+TOKENS_PER_PARAMETER = 0.1
+
+STATUS = check(
+    "status",
+    "run",
+    looks_at="how the training ended, and whether every figure it wrote down is a number",
+    thresholds="a training that failed, or a figure that is no number, severe; no checkpoint severe",
+    advice="Go on from the last checkpoint with a lower learning rate: `seqgen train --resume RUN learning_rate=…`.",
+)
+YARDSTICKS = check(
+    "yardsticks",
+    "run",
+    looks_at="the best held-out bits against guessers that know almost nothing: a uniform one; one that knows how "
+    "often each value occurs in training (order 0); one that knows it for each value before (order 1, with the "
+    "smoothing of Witten and Bell 1991), both asked about the held-out tokens",
+    thresholds="worse than uniform, or than order 0, severe; worse than order 1 a warning",
+    advice="Train longer; if the curve stands still, lower learning_rate, or ask `seqgen doctor DATA` of the data.",
+)
+OVER = check(
+    "over-training",
+    "run",
+    looks_at="whether the held-out bits have risen since their best while training went on falling",
+    thresholds=f"a rise of {OVER_WARNING:.0%} a warning, of {OVER_SEVERE:.0%} severe",
+    advice="Generate from the best checkpoint, as is usual; more data, a smaller model, dropout or patience=3 help.",
+)
+UNDER = check(
+    "under-training",
+    "run",
+    looks_at="how much twice as many steps would gain, by a line through the latter half of the held-out bits against "
+    "the logarithm of the steps; and how many steps there were",
+    thresholds=f"a gain of {UNDER_INFO:.0%} a remark, of {UNDER_WARNING:.0%} a warning; fewer than {FEW_STEPS} steps a "
+    "warning",
+    advice="Train longer: `seqgen train --resume RUN --max-time …`.",
+)
+SPIKES = check(
+    "loss-spikes",
+    "run",
+    looks_at="logged training bits that jump above those around them",
+    thresholds=f"a jump of {SPIKE_SHARE:.0%} and of {SPIKE_SPREADS:g} times the usual spread; {SPIKES_WARNING} of them "
+    "a warning, fewer a remark",
+    advice="Lower learning_rate, or clip_norm, or raise warmup_steps or batch_size.",
+)
+GAP = check(
+    "capacity",
+    "run",
+    looks_at="training numbers (tokens, or places of vectors) for each trained number of the model",
+    thresholds=f"fewer than {TOKENS_PER_PARAMETER:g} a warning, where held-out bits are {GAP_INFO:.0%} above those of "
+    "training, else a remark",
+    advice="Find more data or take a smaller preset; until then watch the held-out bits.",
+)
+
+
+def check_curves(run: RunFolder, data: PreparedData | None, parameters: int | None) -> Iterator[Finding]:
+    """Checks of what the run wrote down. data: where they still are; parameters: of its model, if it can be built."""
+    lines = run.metrics()
+    trained = [line for line in lines if line["kind"] == "train" and isinstance(line.get("bits"), int | float)]
+    valid = [line for line in lines if line["kind"] == "valid" and isinstance(line.get("bits"), int | float)]
+    yield _status(run, lines)
+    trained = [line for line in trained if math.isfinite(line["bits"])]
+    valid = [line for line in valid if math.isfinite(line["bits"])]
+    if valid and data is not None:
+        yield _yardsticks(run, data, min(line["bits"] for line in valid))
+    if len(valid) > 1 and len(trained) > 1:
+        yield _over(run, trained, valid)
+    if trained:
+        yield _under(run, trained, valid)
+        yield _spikes(run, trained)
+    if data is not None and parameters and trained:
+        yield _capacity(run, data, parameters, trained, valid)
+
+
+def _status(run: RunFolder, lines: Sequence[dict[str, Any]]) -> Finding:
+    status = run.status
+    wrong = [
+        line["step"]
+        for line in lines
+        for value in line.values()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+    if status["status"] == "failed":
+        return STATUS.found("severe", f"training failed at step {status['step']:,}: {status['reason']}", run.path)
+    if wrong:
+        sentence = f"a figure of step {wrong[0]:,} is no number, and those of {len(set(wrong))} steps in all"
+        return STATUS.found("severe", sentence, run.path, step=wrong[0], steps=len(set(wrong)))
+    if not run.steps():
+        found = STATUS.found("severe", "there is no checkpoint yet", run.path)
+        return found.advising(f"`seqgen train --resume {run.path}` goes on.")
+    sentence = f"{status['status']} at step {max(status['step'], run.steps()[-1]):,}"
+    return STATUS.found("healthy", sentence, run.path, step=status["step"])
+
+
+def _yardsticks(run: RunFolder, data: PreparedData, best: float) -> Finding:
+    uniform = run.settings.tokens.uniform_bits
+    order0, order1 = held_out_bits(data, "valid" if data.items("valid") else "test")
+    named = {"uniform": uniform, "order 0": order0, "order 1": order1}
+    known = {name: bits for name, bits in named.items() if bits is not None}
+    unbeaten = [name for name, bits in known.items() if best >= bits]
+    shown = ", ".join(f"{name} {bits:.3f}" for name, bits in known.items())
+    figures = {"bits": best, **{name.replace(" ", ""): bits for name, bits in known.items()}}
+    severity: Severity = "healthy"
+    beaten = f"{best:.3f} bits on what is held out beat {shown}"
+    if unbeaten:
+        severity = "warning" if unbeaten == ["order 1"] else "severe"
+        means = {
+            "uniform": "it knows nothing",
+            "order 0": "it knows no more than how often values occur",
+            "order 1": "a table of pairs knows more",
+        }[unbeaten[0]]
+        beaten = f"{best:.3f} bits on what is held out: {means} ({shown})"
+    return YARDSTICKS.found(severity, beaten, run.path, **figures)
+
+
+def held_out_bits(data: PreparedData, split: Split) -> tuple[float | None, float | None]:
+    """Bits per token of a split for guessers that learn from the training split's tokens, and pairs of them.
+
+    None where there is nothing to learn from, or, of pairs, where their table would be too large.
+    """
+    spec = data.manifest.tokens
+    values, places = spec.values, math.prod(spec.shape)
+    given = max((item.given for item in data.manifest.items), default=1)
+    if given > 1:  # a task, whose given tokens are told
+        return None, None
+    train = [p.tokens for p in pieces(data, "train", most=MOST_COUNTED // places, longest=2**18)]
+    held = [p.tokens for p in pieces(data, split, most=MOST_COUNTED // 16 // places, longest=2**16)]
+    if not train or not held:
+        return None, None
+    offsets = np.arange(places) * values
+    single = np.zeros(places * values)
+    for tokens in train:
+        single += np.bincount((tokens.reshape(-1, places) + offsets).ravel(), minlength=places * values)
+    share = (single.reshape(places, values) + 1) / (single.reshape(places, values) + 1).sum(axis=1, keepdims=True)
+    count = sum(len(tokens) for tokens in held)
+    every = np.arange(places)
+    order0 = sum(float(-np.log2(share[every, tokens.reshape(-1, places)]).sum()) for tokens in held) / count
+    if places * values**2 > _CELLS:
+        return order0, None
+    pairs = np.zeros(places * values * values)
+    for tokens in train:
+        flat = tokens.reshape(-1, places).astype(np.int64)
+        pairs += np.bincount(((offsets + flat[:-1]) * values + flat[1:]).ravel(), minlength=len(pairs))
+    table = pairs.reshape(places, values, values)
+    before, kinds = table.sum(axis=2, keepdims=True), (table > 0).sum(axis=2, keepdims=True)
+    smooth = (table + np.maximum(kinds, 1) * share[:, None]) / (before + np.maximum(kinds, 1))
+    total = sum(
+        float(-np.log2(smooth[every, flat[:-1], flat[1:]]).sum()) - float(np.log2(share[every, flat[0]]).sum())
+        for flat in (tokens.reshape(-1, places) for tokens in held)
+    )
+    return order0, total / count
+
+
+def _over(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> Finding:
+    best, last = min(valid, key=lambda line: line["bits"]), valid[-1]
+    rise = (last["bits"] - best["bits"]) / max(1e-9, best["bits"])
+    then = _training_bits(trained, best["step"])
+    now = _training_bits(trained, last["step"])
+    severity = graded(rise, OVER_WARNING, OVER_SEVERE) if now < then else "healthy"
+    if severity == "healthy":
+        sentence = f"the best held-out bits are those of step {best['step']:,} of {last['step']:,}"
+    else:
+        sentence = (
+            f"held-out bits rose from {best['bits']:.3f} at step {best['step']:,} to {last['bits']:.3f} at step "
+            f"{last['step']:,}, while training fell to {now:.3f}"
+        )
+    return OVER.found(severity, sentence, run.path, rise=rise, best_step=best["step"], last_step=last["step"])
+
+
+def _training_bits(trained: Sequence[dict[str, Any]], step: int) -> float:
+    """Mean training bits of the lines up to a step, of its last tenth."""
+    until = [line["bits"] for line in trained if line["step"] <= step] or [trained[0]["bits"]]
+    return float(np.mean(until[-max(1, len(until) // 10) :]))
+
+
+def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> Finding:
+    last = trained[-1]["step"]
+    curve = valid if len(valid) >= 3 else trained
+    gain = _gain_of_doubling([line["step"] for line in curve], [line["bits"] for line in curve])
+    share = gain / max(1e-9, curve[-1]["bits"])
+    of = "held-out" if curve is valid else "training"
+    if last < FEW_STEPS:
+        return UNDER.found("warning", f"it was trained for {last} steps", run.path, steps=last, gain=gain)
+    severity: Severity = "warning" if share >= UNDER_WARNING else "info" if share >= UNDER_INFO else "healthy"
+    sentence = (
+        f"the {of} bits still fall: {gain:.3f} less ({share:.1%}) after twice the {last:,} steps, by their course"
+    )
+    if severity == "healthy":
+        sentence = f"twice the {last:,} steps would gain {max(0.0, gain):.3f} {of} bits, by their course"
+    elif _rate_is_at_its_end(run, trained):
+        sentence += "; its learning rate is at the end of its schedule, which a longer training stretches"
+    return UNDER.found(severity, sentence, run.path, steps=last, gain=gain, share=share)
+
+
+def _gain_of_doubling(steps: Sequence[int], bits: Sequence[float]) -> float:
+    """Bits that twice as many steps gain, by the least-squares line through the latter half against log2 of steps."""
+    x, y = np.log2(np.maximum(1, np.array(steps, float))), np.array(bits, float)
+    late = x >= x[-1] - 1
+    if late.sum() < 2:
+        late[-2:] = True
+    if late.sum() < 2 or np.ptp(x[late]) < 0.1:
+        return 0.0
+    return float(-np.polyfit(x[late], y[late], 1)[0])
+
+
+def _rate_is_at_its_end(run: RunFolder, trained: Sequence[dict[str, Any]]) -> bool:
+    settings, rate = run.settings.train, trained[-1].get("learning_rate")
+    if settings.schedule == "constant" or rate is None:
+        return False
+    return rate <= 1.5 * settings.final_learning_rate * float(settings.learning_rate)
+
+
+def _spikes(run: RunFolder, trained: Sequence[dict[str, Any]]) -> Finding:
+    bits = np.array([line["bits"] for line in trained])
+    found = []
+    for place in range(10, len(bits)):
+        around = bits[place - 10 : place]
+        middle = float(np.median(around))
+        spread = float(np.median(np.abs(around - middle)))
+        if bits[place] - middle > max(SPIKE_SHARE * middle, SPIKE_SPREADS * spread) and not (
+            found and place - found[-1] < 5
+        ):
+            found.append(place)
+    worst = max((float(bits[p] - np.median(bits[p - 10 : p])) for p in found), default=0.0)
+    severity: Severity = "warning" if len(found) >= SPIKES_WARNING else "info" if found else "healthy"
+    at = f", the first at step {trained[found[0]]['step']:,}, by up to {worst:.2f} bits" if found else ""
+    return SPIKES.found(
+        severity, f"{len(found)} jumps of the training bits{at}", run.path, jumps=len(found), bits=worst
+    )
+
+
+def _capacity(
+    run: RunFolder,
+    data: PreparedData,
+    parameters: int,
+    trained: Sequence[dict[str, Any]],
+    valid: Sequence[dict[str, Any]],
+) -> Finding:
+    numbers = sum(item.length for item in data.items("train")) * math.prod(data.manifest.tokens.shape)
+    ratio = numbers / parameters
+    best = min((line["bits"] for line in valid), default=0.0)
+    apart = valid and best > (1 + GAP_INFO) * _training_bits(trained, trained[-1]["step"])
+    few = ratio < TOKENS_PER_PARAMETER
+    severity: Severity = "warning" if few and apart else "info" if few else "healthy"
+    sentence = f"{numbers:,} training numbers for {parameters:,} of the model ({ratio:.2g} each)"
+    return GAP.found(severity, sentence, run.path, ratio=ratio)

@@ -1,0 +1,56 @@
+"""Whether clips were drawn too cold or too hot: the bits of what a model drew, under itself, beside those of real sound."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from seqgen_core.diagnosis.finding import Finding, Severity, check
+
+COLD, HOT = 0.7, 1.2
+COLD_SEVERE, HOT_SEVERE = 0.25, 1.6
+
+TEMPERATURE = check(
+    "temperature",
+    "samples",
+    looks_at="the mean bits of what was drawn, under the model itself, beside its best held-out bits: a model whose "
+    "samples are like its data needs as many for both (their entropy); far fewer means that it was drawn too cold or is "
+    "trapped, more that it has left what it knows",
+    thresholds=f"below {COLD:g} of the held-out bits a warning, below {COLD_SEVERE:g} severe; above {HOT:g} a warning, above "
+    f"{HOT_SEVERE:g} severe",
+    advice="Draw again with another --temperature.",
+)
+
+
+def check_temperature(bits: Sequence[float], held_out: float, temperature: float, where: object) -> Iterator[Finding]:
+    """The check of a sheet. bits: of each clip; held_out: the run's; temperature: that the clips were drawn at."""
+    if not bits or held_out <= 0:
+        return
+    mean = float(np.mean(bits))
+    ratio = mean / held_out
+    severity: Severity = "healthy"
+    if ratio < COLD:
+        severity = "severe" if ratio < COLD_SEVERE else "warning"
+    elif ratio > HOT:
+        severity = "severe" if ratio > HOT_SEVERE else "warning"
+    better = better_temperature(temperature, ratio)
+    what = "as many as" if severity == "healthy" else "far fewer than" if ratio < 1 else "more than"
+    sentence = (
+        f"drawn tokens have {mean:.2f} bits at temperature {temperature:g}, {what} held-out ones ({held_out:.2f})"
+    )
+    found = TEMPERATURE.found(
+        severity, sentence, where, bits=mean, held_out=held_out, temperature=temperature, advised=better
+    )
+    if severity == "healthy":
+        yield found
+    elif ratio < 1 and temperature >= 1:
+        yield found.advising(
+            f"It is trapped: prime it with real sound (--conditional), or try --temperature {better:g}."
+        )
+    else:
+        yield found.advising(f"Try --temperature {better:g}.")
+
+
+def better_temperature(temperature: float, ratio: float) -> float:
+    """A temperature to try next: half of the way, in logarithms, that would make up for the ratio; 0.7 to 1.2."""
+    step = max(temperature, 0.5) / np.sqrt(max(ratio, 0.05))
+    return float(np.clip(np.round(step / 0.05) * 0.05, 0.7, 1.2).round(2))
