@@ -5,9 +5,7 @@ Every problem is reported at once, unknown names with the nearest known one. The
 override, unsets a setting that can be unset.
 """
 
-import difflib
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +17,13 @@ from seqgen_core.errors import UsageError
 from seqgen_core.settings.base import Settings
 from seqgen_core.settings.download import DownloadSettings
 from seqgen_core.settings.evaluate import EvaluateSettings
+from seqgen_core.settings.export import ExportSettings
 from seqgen_core.settings.generate import GenerateSettings
 from seqgen_core.settings.model import MODEL_KINDS, ModelSettings, SequnetSettings
 from seqgen_core.settings.preprocess import PreprocessSettings
 from seqgen_core.settings.presets import load_preset
+from seqgen_core.settings.problems import classes_of, nearest, sentence
+from seqgen_core.settings.report import ReportSettings
 from seqgen_core.settings.train import TrainSettings
 from seqgen_core.settings.tune import TuneSettings
 
@@ -48,6 +49,10 @@ class Project(Settings):
     """How `seqgen generate` draws from it."""
     evaluate: EvaluateSettings = EvaluateSettings()
     """How `seqgen evaluate` scores it."""
+    export: ExportSettings = ExportSettings()
+    """What `seqgen export` makes of it."""
+    report: ReportSettings = ReportSettings()
+    """What `seqgen report` puts on a page."""
 
 
 SECTIONS: dict[str, type[Settings]] = {
@@ -115,7 +120,7 @@ def check(wanted: type[S], tables: Mapping[str, Any], source: Path | str, proble
     try:
         checked = wanted.model_validate(_unset_nones(wanted, tables))
     except ValidationError as error:
-        lines += [_sentence(wanted, problem) for problem in error.errors()]
+        lines += [sentence(wanted, problem) for problem in error.errors()]
     if lines or checked is None:
         raise UsageError(
             "\n".join(lines),
@@ -205,26 +210,6 @@ def _assign(tables: dict[str, Any], path: str, value: object) -> None:
     table[last] = value
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ ", did you mean …?" where a known name is close, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _sentence(wanted: type[Settings], problem: Mapping[str, Any]) -> str:
-    place = [str(part) for part in problem["loc"] if part not in MODEL_KINDS]
-    name = ".".join(place) or "settings"
-    if problem["type"] == "extra_forbidden":
-        *parents, last = problem["loc"]
-        return f"There is no setting {name!r}{nearest(str(last), _names_at(wanted, parents))}."
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "missing":
-        return f"{name} is missing."
-    if isinstance(problem["input"], dict):  # a rule about several settings of one table
-        return f"{name} is not right: {message}."
-    return f"{name} = {problem['input']!r} is not right: {message[0].lower() + message[1:]}."
-
-
 def _unset_nones(wanted: type[Settings], table: Mapping[str, Any]) -> dict[str, Any]:
     """The table with None for the word "none", wherever the setting can be None."""
     plain = dict(table)
@@ -235,30 +220,9 @@ def _unset_nones(wanted: type[Settings], table: Mapping[str, Any]) -> dict[str, 
         if isinstance(value, str) and value.lower() == "none" and type(None) in typing.get_args(annotation):
             plain[name] = None
         if isinstance(value, Mapping):
-            classes = _classes(annotation)
+            classes = classes_of(annotation)
             if len(classes) > 1:  # the union of models, told apart by kind
                 classes = [cls for cls in classes if cls.model_fields["kind"].default == value.get("kind")]
             if classes:
                 plain[name] = _unset_nones(classes[0], value)
     return plain
-
-
-def _names_at(wanted: Any, path: Sequence[Any]) -> list[str]:
-    """Field names of the settings class found by walking `path` from `wanted`."""
-    here = [wanted]
-    for part in path:
-        if part in MODEL_KINDS:
-            here = [MODEL_KINDS[part]]
-            continue
-        here = [
-            member for cls in here if part in cls.model_fields for member in _classes(cls.model_fields[part].annotation)
-        ]
-    return [name for cls in here for name in cls.model_fields]
-
-
-def _classes(annotation: Any) -> list[type[Settings]]:
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
-        return [cls for member in typing.get_args(annotation) for cls in _classes(member)]
-    return []

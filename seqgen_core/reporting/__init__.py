@@ -1,0 +1,1 @@
+"""One page about runs, to open, to hear and to send around."""

@@ -1,0 +1,182 @@
+"""Specimens as the page shows them: sound with pictures to click into, rolls, texts, images, each with its figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from seqgen_core.reporting import pictures
+from seqgen_core.reporting.curves import Tick, even_ticks
+from seqgen_core.reporting.facts import RunFacts
+from seqgen_core.reporting.specimens import Group, Image, Pair, Roll, Sound, Specimen, Text
+
+
+@dataclass(frozen=True)
+class Player:
+    """One specimen. kind: sound, roll, text or image. alt: what a person hears who cannot see it.
+
+    source: data address of what is played, "" for what is not. seam: percent of the width that was given, 0 for none.
+    share: percent that its pictures are wide, so that a second is as wide in both of a pair.
+    """
+
+    kind: str
+    real: bool
+    title: str
+    bits: str
+    alt: str
+    source: str = ""
+    seconds: float = 0.0
+    seam: float = 0.0
+    seam_seconds: float = 0.0
+    share: float = 100.0
+    ticks: tuple[Tick, ...] = ()
+    waves: pictures.Waves | None = None
+    spectrogram: str = ""
+    frequencies: tuple[Tick, ...] = ()
+    roll: pictures.RollPicture | None = None
+    text: Text | None = None
+    image: str = ""
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A pair: heading, and its players, drawn before real."""
+
+    heading: str
+    players: tuple[Player, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A group as the page shows it."""
+
+    continued: bool
+    kind: str
+    lead: str
+    rows: tuple[Row, ...]
+    labelled: bool
+
+
+def blocks(run: RunFacts) -> list[Block]:
+    """The groups of a run, on scales that all of its pictures share."""
+    specimens = [one for group in run.groups for pair in group.pairs for one in (pair.drawn, pair.real) if one]
+    scales = _scales([one.content for one in specimens])
+    made = []
+    for group in run.groups:
+        rows = tuple(_row(number, pair, group, run, scales) for number, pair in enumerate(group.pairs, start=1))
+        labelled = any(pair.label for pair in group.pairs)
+        made.append(Block(group.continued, rows[0].players[0].kind, _lead(group, run), rows, labelled))
+    return made
+
+
+def file_name(origin: str) -> str:
+    """The last part of where a recording is from, which is what a reader can make something of."""
+    return PurePath(origin).name or origin
+
+
+def _scales(contents: Sequence[Any]) -> dict[str, Any]:
+    sounds = [content for content in contents if isinstance(content, Sound)]
+    rolls = [content for content in contents if isinstance(content, Roll)]
+    scales: dict[str, Any] = {}
+    if sounds:
+        spectra = {id(sound): pictures.spectra(sound.waveform, sound.rate) for sound in sounds}
+        scales["spectra"] = spectra
+        scales["top"] = max(float(frames.max()) for frames in spectra.values())
+        scales["peak"] = max(float(np.abs(sound.waveform).max(initial=0)) for sound in sounds)
+    if rolls:
+        scales["keys"] = pictures.key_span([content.roll for content in rolls], rolls[0].codec)
+    return scales
+
+
+def _row(number: int, pair: Pair, group: Group, run: RunFacts, scales: dict[str, Any]) -> Row:
+    origin, codec = file_name(pair.origin), run.data.codec
+    if pair.label:
+        heading = f"Class {pair.label}" + (f": {origin}" if group.continued and origin else "")
+    elif group.continued and origin:
+        rate = codec.tokens_per_second
+        at = f" from {pair.start:.2f} s" if rate else f" from {codec.unit} {pair.start:,.0f}"
+        heading = f"{origin}{at if pair.start else ''}"
+    else:
+        heading = f"{number}"
+    contents = [one.content for one in (pair.drawn, pair.real) if one is not None]
+    scales = {**scales, "row": max((c.seconds for c in contents if isinstance(c, Sound | Roll)), default=1.0)}
+    titles = {False: "Continued by the model" if group.continued else "Drawn from nothing"}
+    titles[True] = "As it really goes on" if group.continued else "A real excerpt"
+    if pair.drawn is not None and isinstance(pair.drawn.content, Image):
+        titles = {False: "Completed" if group.continued else "Drawn", True: "Real"}
+    players = [
+        _player(
+            one, real, titles[real] + (f" ({one.note})" if one.note else ""), codec.unit, {**scales, "row": longest}
+        )
+        for real, one in ((False, pair.drawn), (True, pair.real))
+        if one is not None
+    ]
+    return Row(heading, tuple(players))
+
+
+def _player(one: Specimen, real: bool, title: str, unit: str, scales: dict[str, Any]) -> Player:
+    content = one.content
+    bits = "" if one.bits is None else f"{one.bits:.3f} bits per {unit}"
+    if isinstance(content, Text):
+        return Player("text", real, title, bits, "", text=content)
+    if isinstance(content, Image):
+        height, width, _ = content.pixels.shape
+        alt = f"{title}: image of {height} × {width} pixels" + (f", {bits}" if bits else "")
+        seam = 100 * content.given / height
+        source = pictures.image_address(content.pixels)
+        return Player("image", real, title, bits, alt, image=source, width=width, height=height, seam=seam)
+    source = pictures.address(content.recording.data, content.recording.mime)
+    seconds, played = content.seconds, content.recording.seconds
+    seam = 100 * content.seam / seconds if seconds else 0.0
+    given = f"; its first {content.seam:.2f} s were given" if content.seam else ""
+    common: dict[str, Any] = {
+        "source": source,
+        "seconds": seconds,
+        "seam": seam,
+        "seam_seconds": content.seam,
+        "share": 100 * seconds / max(scales["row"], 1e-9),
+        "ticks": _seconds(seconds),
+    }
+    if isinstance(content, Roll):
+        span, frames = scales["keys"], round(content.seam * content.codec.rate)
+        alt = f"{title}: piano roll of {seconds:.1f} s{given}"
+        roll = pictures.roll_picture(content.roll, content.codec, span, frames)
+        return Player("roll", real, title, bits, alt, roll=roll, **common)
+    alt = f"{title}: waveform and log-mel spectrogram of {played:.2f} s of sound{given}"
+    return Player(
+        "sound",
+        real,
+        title,
+        bits,
+        alt,
+        waves=pictures.waves(content.waveform, scales["peak"], seam / 100),
+        spectrogram=pictures.spectrogram(scales["spectra"][id(content)], scales["top"]),
+        frequencies=pictures.frequencies(content.rate),
+        **common,
+    )
+
+
+def _seconds(seconds: float) -> tuple[Tick, ...]:
+    """Ticks of time, the last with its unit."""
+    ticks = even_ticks(0, seconds, 6)
+    return (*ticks[:-1], Tick(ticks[-1].place, f"{ticks[-1].text} s", ticks[-1].value))
+
+
+def _lead(group: Group, run: RunFacts) -> str:
+    unit, drawn = run.data.codec.unit, any(pair.drawn is not None for pair in group.pairs)
+    if not drawn:
+        return "Real excerpts; nothing was drawn."
+    if group.continued:
+        said = "The model continues each held-out beginning; beside it stands how the recording really goes on."
+        if run.data.codec.kind == "pixels":
+            said = "The rows above the line are given, the rest is the model's; beside it stands the real image."
+    else:
+        said = "Drawn without any beginning, beside held-out excerpts."
+    said += f" Bits per {unit} are the model's own, of what was not given: fewer mean that it is surprised less."
+    step = f" Checkpoint of step {group.step:,}" if group.step is not None else ""
+    how = f", {group.how}" if group.how else ", plain sampling"
+    return f"{said}{step}{how}." if step else said
