@@ -1,5 +1,6 @@
 """The seqgen program: its subcommands, and usage errors in one line."""
 
+import difflib
 import os
 import re
 import sys
@@ -67,6 +68,10 @@ def main() -> None:
 def _one_line(error: TyperException) -> str:
     format_message = getattr(error, "format_message", None)
     line = " ".join((format_message() if format_message else str(error)).split())
+    meant = list(getattr(error, "possibilities", None) or [])
+    if "Possible options:" in line and meant:  # which are all that resemble it, in no order
+        near = difflib.get_close_matches(getattr(error, "option_name", ""), meant, n=1, cutoff=0.0)[0]
+        line = f"{line.partition(' (Possible')[0]} (did you mean '{near}'?)."
     option = re.match(r"Invalid value for '(--?[\w-]+)", line)
     given = _given(option[1]) if option else None
     return line if given is None or given in line else f"{line.rstrip('.')} (got {given!r})."
