@@ -109,9 +109,7 @@ def _row(number: int, pair: Pair, group: Group, run: RunFacts, scales: dict[str,
     if pair.drawn is not None and isinstance(pair.drawn.content, Image):
         titles = {False: "Completed" if group.continued else "Drawn", True: "Real"}
     players = [
-        _player(
-            one, real, titles[real] + (f" ({one.note})" if one.note else ""), codec.unit, {**scales, "row": longest}
-        )
+        _player(one, real, titles[real] + (f" ({one.note})" if one.note else ""), codec.unit, scales)
         for real, one in ((False, pair.drawn), (True, pair.real))
         if one is not None
     ]
