@@ -1,4 +1,4 @@
-"""seqgen evaluate: bits per token of a run over whole recordings."""
+"""seqgen evaluate: bits per token of a run over whole recordings, and the quality of its clips."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,10 @@ import typer
 
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
+from seqgen_core.errors import UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 
-MOST_ROWS = 50  # of recordings, unless -v
+MOST_ROWS = 20  # of recordings, unless -v
 
 
 def register(app: typer.Typer) -> None:
@@ -30,10 +31,18 @@ def evaluate(
     chunk: Annotated[int | None, flag(EvaluateSettings, "chunk")] = None,
     device: Annotated[str | None, flag(EvaluateSettings, "device")] = None,
     label: Annotated[str | None, typer.Option(help="Class of the files, for a model with labels.")] = None,
+    quality: Annotated[bool | None, flag(EvaluateSettings, "quality", "--quality")] = None,
+    clips: Annotated[int | None, flag(EvaluateSettings, "clips")] = None,
+    clips_from: Annotated[Path | None, flag(EvaluateSettings, "clips_from", metavar="FOLDER")] = None,
+    seconds: Annotated[str | None, flag(EvaluateSettings, "seconds", metavar="DURATION")] = None,
+    length: Annotated[int | None, flag(EvaluateSettings, "length")] = None,
+    temperature: Annotated[float | None, flag(EvaluateSettings, "temperature")] = None,
+    top_p: Annotated[float | None, flag(EvaluateSettings, "top_p")] = None,
+    seed: Annotated[int | None, flag(EvaluateSettings, "seed")] = None,
 ) -> None:
-    """Score a run in bits per token, over a split of its data or over files."""
+    """Score a run in bits per token, over a split of its data or over files; --quality measures its clips, too."""
     ordinary, overrides = split_arguments(arguments)
-    flags = {
+    flags: dict[str, object] = {
         "evaluate.split": split,
         "evaluate.checkpoint": checkpoint,
         "evaluate.ema": ema,
@@ -41,16 +50,36 @@ def evaluate(
         "evaluate.chunk": chunk,
         "evaluate.device": device,
     }
+    of_clips = {
+        "clips": clips,
+        "clips_from": clips_from,
+        "seconds": seconds,
+        "length": length,
+        "temperature": temperature,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    flags |= {"evaluate.quality": quality, **{f"evaluate.{name}": value for name, value in of_clips.items()}}
     project = shared.project(["evaluate"], flags, overrides=overrides)
     settings = project.evaluate
+    given = [f"--{name.replace('_', '-')}" for name, value in of_clips.items() if value is not None]
+    if given and not settings.quality:
+        raise UsageError(f"{given[0]} is of the clips that --quality draws.", hint="Add --quality, or leave it out.")
 
     from seqgen_cli.finding import load_named_run
+    from seqgen_cli.measured import quality_json, show_quality
     from seqgen_core.evaluation import likelihood
+    from seqgen_core.library.quality import measure_quality
     from seqgen_core.library.run import EXPORTED
 
     first = ordinary[0] if ordinary else ""
     named = ordinary.pop(0) if ordinary and (first.endswith(EXPORTED) or not Path(first).is_file()) else None
     run = load_named_run(named, project)
+    if settings.quality and ordinary:
+        raise UsageError(
+            f"--quality compares clips with the held-out data; got the file {ordinary[0]}.",
+            hint="Leave the files out, or score them without --quality.",
+        )
     result = run.evaluate(settings, files=ordinary, label=label, progress=shared.screen)
     _, step = run.model(settings.checkpoint, ema=settings.ema, device=settings.device)  # the one that was scored
 
@@ -80,6 +109,8 @@ def evaluate(
     yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
     known = [f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None]
     screen.line(f"yardsticks in bits: {', '.join(known)}")
+    measured = measure_quality(run, settings, screen) if settings.quality else []
+    show_quality(screen, measured, codec)
     screen.result(
         {
             "run": run.path,
@@ -101,9 +132,10 @@ def evaluate(
                 }
                 for r, s in result.recordings
             ],
+            **({"quality": quality_json(measured, settings)} if settings.quality else {}),
         }
     )
 
 
 def _shown(origin: str) -> str:
-    return origin if len(origin) <= 40 else "…" + origin[-39:]
+    return origin if len(origin) <= 36 else "…" + origin[-35:]

@@ -16,7 +16,7 @@ HIDDEN = 256
 DROPOUT = 0.3
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-2
-BATCH = 64
+BATCHES = (64, 256)  # for little and for much data
 MOST_STEPS = 2000  # a few seconds
 EPOCHS = 60
 
@@ -39,11 +39,12 @@ class Classifier:
             self._net = nn.Sequential(
                 nn.Linear(features.shape[1], HIDDEN), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, classes)
             )
-            steps = max(1, min(MOST_STEPS, EPOCHS * -(-len(inputs) // BATCH)))
+            size = min(len(inputs), max(BATCHES[0], min(BATCHES[1], len(inputs) // 100)))
+            steps = max(1, min(MOST_STEPS, EPOCHS * -(-len(inputs) // size)))
             optimizer = torch.optim.AdamW(self._net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
             schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
             for _ in range(steps):
-                batch = torch.randint(len(inputs), (min(BATCH, len(inputs)),))
+                batch = torch.randint(len(inputs), (size,))
                 loss = nn.functional.cross_entropy(self._net(inputs[batch]), targets[batch])
                 optimizer.zero_grad()
                 loss.backward()

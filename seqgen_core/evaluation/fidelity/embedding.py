@@ -18,6 +18,7 @@ from seqgen_core.evaluation.fidelity.spectra import decibels, mel_measure
 WINDOW_SECONDS = 0.5
 BANDS = 20
 COMPONENTS = 32
+"""Principal components in which images are compared."""
 SLICES = 10
 """Stretches of a clip, evenly long, of which a classifier is told the mean spectrum."""
 SPOKEN_DB = 40.0
@@ -59,13 +60,13 @@ class Scaling:
 class PixelEmbedding:
     """Coordinates along the first principal components of real images (N, F), intensities 0 to 1."""
 
-    def __init__(self, real: NDArray[np.float64], components: int = COMPONENTS) -> None:
+    def __init__(self, real: NDArray[np.floating], components: int = COMPONENTS) -> None:
         self._mean = real.mean(axis=0)
         apart = real - self._mean
         _, vectors = np.linalg.eigh(apart.T @ apart)
         self._axes = vectors[:, ::-1][:, :components]  # (F, D)
 
-    def __call__(self, images: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
         """Vectors (N, D) of images (N, F)."""
         return (images - self._mean) @ self._axes
 

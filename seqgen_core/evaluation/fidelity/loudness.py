@@ -58,13 +58,13 @@ def integrated_loudness(waveform: NDArray[np.floating], rate: int) -> float:
 
 
 def momentary_range(waveform: NDArray[np.floating], rate: int) -> float:
-    """From the 10th to the 95th percentile of the momentary loudness above the gates, in LU; NaN in silence.
+    """From the 10th to the 95th percentile of the momentary loudness above the gates, in LU; NaN without two blocks.
 
     As the loudness range of EBU Tech 3342, whose blocks of 3 s and gate at -20 LU want longer sound than clips are.
     """
     blocks = block_loudness(waveform, rate)
     counted = gated(blocks)
-    return float(np.subtract(*np.percentile(counted, [95, 10]))) if len(counted) else math.nan
+    return float(np.subtract(*np.percentile(counted, [95, 10]))) if len(counted) > 1 else math.nan
 
 
 def _mean(blocks: NDArray[np.float64]) -> float:

@@ -74,7 +74,7 @@ def _pitch(both: Sequence[Waveforms], rate: int, sure: Bootstrap) -> list[Measur
     spreads = [sure.estimate(lambda chosen, of=clips: pitch.spread_cents(of, chosen), len(clips)) for clips in pitches]
     return [
         Measure.of("frames with a pitch", "as real", shares, unit="%", decimals=1),
-        Measure.of("median pitch re 440 Hz", "as real", medians, unit="cents", decimals=0),
+        Measure.of("median pitch", "as real", medians, unit="cents re A4", decimals=0),
         Measure.of("spread of pitch", "as real", spreads, unit="cents", decimals=0),
     ]
 
