@@ -33,42 +33,43 @@ TRAP = check(
     "silence-trap",
     "samples",
     looks_at="whether a clip ends in one value, or a few around it, and stays there",
-    thresholds=f"the last {TRAP_SHARE:.0%} of the clip, {TRAP_SECONDS:g} s at least, and twice as long as any real stretch, "
-    f"a warning; {TRAP_SEVERE:.0%} severe; of a sound that nothing real is known of, half of it a warning",
-    advice="Start from real sound (--conditional or --prime FILE), raise --temperature a little, cut silence from the data.",
+    thresholds=f"the last {TRAP_SHARE:.0%} of the clip, {TRAP_SECONDS:g} s at least, and twice as long as any real "
+    f"stretch, a warning; {TRAP_SEVERE:.0%} severe; of a sound that nothing real is known of, half of it a warning",
+    advice="Start from real sound (--conditional, --prime FILE), raise --temperature a little, cut silence from the "
+    "data.",
 )
 TONE_CHECK = check(
     "constant-tone",
     "samples",
     looks_at="whether one spectral line holds nearly all the energy of a clip's latter half",
-    thresholds=f"{TONE:.0%}, and no more than {TONE_PART:g} of what the purest real piece has beside its line, a warning; "
-    "of a sound that nothing real is known of, a remark",
+    thresholds=f"{TONE:.0%}, and no more than {TONE_PART:g} of what the purest real piece has beside its line, a "
+    "warning; of a sound that nothing real is known of, a remark",
     advice="Raise --temperature (to 1 at least), train longer, or take a model with a longer receptive field.",
 )
 RUNAWAY = check(
     "noise-runaway",
     "samples",
     looks_at="the spectral flatness of a clip (1 is white noise) and the energy in the upper half of its band",
-    thresholds=f"flatness {FLAT:g}; or, beside real sound, {FLAT_REAL:g} and {FLAT_TIMES:g} times its flattest piece, or a "
-    f"share of {HIGH_REAL:.0%} in the upper half and {HIGH_TIMES:g} times its most, a warning; flatness {FLAT_SEVERE:g} "
-    "severe",
+    thresholds=f"flatness {FLAT:g}; or, beside real sound, {FLAT_REAL:g} and {FLAT_TIMES:g} times its flattest piece, "
+    f"or a share of {HIGH_REAL:.0%} in the upper half and {HIGH_TIMES:g} times its most, a warning; flatness "
+    f"{FLAT_SEVERE:g} severe",
     advice="Lower --temperature (0.9, 0.8) or --top-p 0.95, train longer, or prime with more real sound.",
 )
 LOOP = check(
     "repeated-loop",
     "samples",
-    looks_at="how well the latter half of a clip repeats itself at its best lag of 50 ms or more (the normalised square "
-    "difference function of McLeod and Wyvill 2005), and how many samples are the very same one lag before",
-    thresholds=f"{EQUAL:.0%} equal samples severe; likeness {LIKE:g} of a sound that is no steady tone (line share below "
-    f"{LIKE_LINE:g}) a warning",
+    looks_at="how well the latter half of a clip repeats itself at its best lag of 50 ms or more (the normalised "
+    "square difference function of McLeod and Wyvill 2005), and how many samples are the very same one lag before",
+    thresholds=f"{EQUAL:.0%} equal samples severe; likeness {LIKE:g} of a sound that is no steady tone (line share "
+    f"below {LIKE_LINE:g}) a warning",
     advice="Raise --temperature or drop --top-k/--top-p: at temperature 0 every model ends in a loop.",
 )
 CUT = check(
     "clipped-samples",
     "samples",
     looks_at="samples of a clip that pile up at its extremes",
-    thresholds=f"{CLIPPED:.1%} of them in runs of three, {PILE:g} times as many as just below, and three times the share "
-    "of real sound, a warning",
+    thresholds=f"{CLIPPED:.1%} of them in runs of three, {PILE:g} times as many as just below, and three times the "
+    "share of real sound, a warning",
     advice="Look for clipping in the data (`seqgen doctor DATA`), or lower --temperature.",
 )
 LOUDNESS = check(

@@ -1,4 +1,4 @@
-"""Whether clips were drawn too cold or too hot: the bits of what a model drew, under itself, beside those of real sound."""
+"""Whether clips were drawn too cold or too hot: bits of what a model drew, under itself, beside those of real sound."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,10 +13,10 @@ TEMPERATURE = check(
     "temperature",
     "samples",
     looks_at="the mean bits of what was drawn, under the model itself, beside its best held-out bits: a model whose "
-    "samples are like its data needs as many for both (their entropy); far fewer means that it was drawn too cold or is "
-    "trapped, more that it has left what it knows",
-    thresholds=f"below {COLD:g} of the held-out bits a warning, below {COLD_SEVERE:g} severe; above {HOT:g} a warning, above "
-    f"{HOT_SEVERE:g} severe",
+    "samples are like its data needs as many for both (their entropy); far fewer means that it was drawn too cold or "
+    "is trapped, more that it has left what it knows",
+    thresholds=f"below {COLD:g} of the held-out bits a warning, below {COLD_SEVERE:g} severe; above {HOT:g} a "
+    f"warning, above {HOT_SEVERE:g} severe",
     advice="Draw again with another --temperature.",
 )
 

@@ -16,8 +16,8 @@ TEXT_LOOP = check(
     "samples",
     looks_at="whether a text ends in one passage over and over, and what share of its stretches of "
     f"{GRAM} characters occur before",
-    thresholds=f"{COPIES} copies and {LEAST} characters at the end a warning, half of the text severe; {REPEATED:.0%} of "
-    "the stretches repeated a warning",
+    thresholds=f"{COPIES} copies and {LEAST} characters at the end a warning, half of the text severe; {REPEATED:.0%} "
+    "of the stretches repeated a warning",
     advice="Raise --temperature or drop --top-k/--top-p; train longer where it loops at temperature 1, too.",
 )
 
@@ -58,7 +58,7 @@ def final_loop(text: str) -> tuple[int, int]:
 
 
 def repeated_share(text: str) -> float:
-    """1 - distinct stretches of GRAM characters / all of them, as Welleck et al. 2020 (arXiv:1908.04319) count words."""
+    """1 - distinct stretches of GRAM characters / all of them, after Welleck et al. 2020 (arXiv:1908.04319)."""
     count = len(text) - GRAM + 1
     if count < GRAM:
         return 0.0
