@@ -1,6 +1,7 @@
 """seqgen generate: new clips from a run, from nothing or continuing what is real."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,8 @@ def generate(
     temperature: Annotated[float | None, flag(GenerateSettings, "temperature")] = None,
     top_k: Annotated[int | None, flag(GenerateSettings, "top_k")] = None,
     top_p: Annotated[float | None, flag(GenerateSettings, "top_p")] = None,
+    rank: Annotated[int | None, flag(GenerateSettings, "rank")] = None,
+    dither: Annotated[bool | None, flag(GenerateSettings, "dither", "--dither/--no-dither")] = None,
     seed: Annotated[int | None, flag(GenerateSettings, "seed")] = None,
     label: Annotated[str | None, flag(GenerateSettings, "label")] = None,
     checkpoint: Annotated[str | None, flag(GenerateSettings, "checkpoint")] = None,
@@ -75,6 +78,8 @@ def generate(
         "generate.temperature": temperature,
         "generate.top_k": top_k,
         "generate.top_p": top_p,
+        "generate.rank": rank,
+        "generate.dither": dither,
         "generate.seed": seed,
         "generate.label": label,
         "generate.checkpoint": checkpoint,
@@ -87,9 +92,9 @@ def generate(
     }
     project = shared.project(["generate"], flags, overrides=overrides)
     settings = project.generate
-    if stream and (settings.count != 1 or shared.screen.json_output or settings.out is not None):
+    if stream and (settings.count != 1 or settings.rank or shared.screen.json_output or settings.out is not None):
         raise UsageError(
-            "--stream writes one clip to stdout; --count, --json and --out do not go with it.",
+            "--stream writes one clip to stdout; --count, --rank, --json and --out do not go with it.",
             hint="Leave them out, or leave --stream out.",
         )
 
@@ -131,6 +136,7 @@ def _stream(shared: Shared, drawing: "Drawing") -> None:
 
 def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
     from seqgen_core.evaluation.likelihood import measures
+    from seqgen_core.generation.ranking import VERDICTS
     from seqgen_core.generation.rendering import renderer_for
 
     run, screen, head, entries = drawing.run, shared.screen, written.head, written.entries
@@ -151,6 +157,10 @@ def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
             if part.split()[0] in ("clip", "joined") and part.split()[-1] in ("clip", "joined", "wav")
         ],
     )
+    if "candidates" in head:
+        found = Counter(candidate["verdict"] for candidate in head["candidates"])
+        told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
+        screen.line(f"of {len(head['candidates'])} candidates by likelihood: {told}")
     for name in head["files"].values():
         screen.line(f"all at once: {written.folder / name}")
     factor = f", real-time factor {head['real_time_factor']:.3f}" if "real_time_factor" in head else ""

@@ -23,6 +23,10 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
         "bits_per_token": clip.bits_per_token,
         **renderer.measures(clip.tokens if renderer.separable else whole(clip)),
     }
+    if clip.unfinished:
+        entry["unfinished"] = True
+    if clip.dithered:
+        entry["dithered"] = clip.dithered
     if clip.prime.label is not None:
         entry["label"] = clip.prime.label
     if not continues(clip) or not renderer.separable:

@@ -6,6 +6,7 @@ Axes: N tokens compared.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from seqgen_core.devices import choose_device, memory_guard
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.generation import clips, starts, verify
 from seqgen_core.generation.clips import Clip
+from seqgen_core.generation.dither import BURST, WINDOW, Dither, check_dither
 from seqgen_core.generation.engines import Choice, choose_engine
+from seqgen_core.generation.ranking import Ranked, check_rank
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.generation.starts import Prime
 from seqgen_core.library.generation import Generation
@@ -42,7 +45,8 @@ LESS_MEMORY = "Lower generate.batch_size."
 class Drawing:
     """Clips that are about to be drawn: all is chosen and checked, nothing drawn. Iterating over it draws them.
 
-    primes: one of each clip. length: new tokens of each.
+    primes: one of each clip, or of each candidate where the best are kept (settings.rank); candidate n has start
+    n % starts. length: new tokens of each. dither: what frees trapped clips, where that is asked for.
     """
 
     run: "Run"
@@ -52,10 +56,25 @@ class Drawing:
     engine: Choice
     primes: tuple[Prime, ...]
     length: int
+    starts: int
+    dither: Dither | None
     progress: Progress
 
     def __iter__(self) -> Iterator[Clip]:
-        """The clips, in order, each as soon as it is drawn. Raises SeqgenError where memory is used up."""
+        """The clips, each as soon as it is drawn; of candidates those that are kept, when all are drawn.
+
+        Ctrl-C passes on as KeyboardInterrupt after the clips that it left unfinished. Raises SeqgenError where memory
+        is used up.
+        """
+        return iter(self._ranked() or self._drawn())
+
+    def _ranked(self) -> Ranked | None:
+        if not self.settings.rank:
+            return None
+        keep = self.settings.count // self.starts
+        return Ranked(self._drawn(), starts=self.starts, of_start=self.settings.rank, keep=keep)
+
+    def _drawn(self) -> Iterator[Clip]:
         with memory_guard(LESS_MEMORY):
             yield from clips.draw_clips(
                 self.model,
@@ -64,30 +83,41 @@ class Drawing:
                 batch_size=self.settings.batch_size,
                 seed=self.settings.seed,
                 engine=self.engine,
+                dither=self.dither,
                 progress=self.progress,
                 rate=self.run.settings.data.codec.tokens_per_second,
             )
 
     def all(self) -> Generation:
-        """All clips at once."""
-        return Generation(self.run, self.settings, self.step, str(self.engine), tuple(self))
+        """All clips at once. Raises as drawing does."""
+        ranked = self._ranked()
+        drawn = tuple(ranked or self._drawn())
+        candidates = tuple(ranked.candidates) if ranked else ()
+        return Generation(self.run, self.settings, self.step, str(self.engine), drawn, candidates)
 
     def write(self, folder: Path | None = None) -> Written:
         """Write each clip as it is drawn, into a folder, that of the settings, or a new one in the run's samples.
 
-        A stop on the way leaves an account of what is there. Raises UsageError where the folder holds clips, OSError.
+        Ctrl-C passes on when what is drawn so far is written; progress hears of it. Raises UsageError where the folder
+        holds clips, OSError.
         """
+        ranked = self._ranked()
         with sheet_folder(folder or self.settings.out, self.run.path) as place:
             writer = ClipWriter(self.run.path, self.run.settings, self.settings, self.step, str(self.engine), place)
-            for clip in self:
-                writer.add(clip)
-            return writer.finish()
+            try:
+                for clip in ranked or self._drawn():
+                    writer.add(clip)
+            except KeyboardInterrupt:
+                if writer.written:
+                    writer.finish(ranked.candidates if ranked else (), stopped=True)
+                    self.progress.say(f"kept in {place}: {writer.account()}")
+                raise
+            return writer.finish(ranked.candidates if ranked else ())
 
     def stream(self) -> ClipStream:
         """The one clip of text or sound as it is made, block by block."""
-        return ClipStream(
-            self.model, self.engine, self.primes[0], self.length, self.run.settings.data.codec, self.settings
-        )
+        codec = self.run.settings.data.codec
+        return ClipStream(self.model, self.engine, self.primes[0], self.length, codec, self.settings, self.dither)
 
     def verify(self) -> None:
         """Compare the engine with a plain forward on this very model; progress hears what was found.
@@ -127,24 +157,32 @@ def prepare_drawing(run: "Run", settings: GenerateSettings, progress: Progress) 
             hint="Leave one of them out.",
         )
     codec = run.settings.data.codec
+    filters = Filters(settings.temperature, settings.top_k, settings.top_p)
+    if settings.rank:
+        check_rank(settings.rank, 1 if settings.conditional else settings.count)
+    if settings.dither:
+        check_dither(codec, filters)
     label = class_number(settings.label, run.path, run.settings, needed=not settings.conditional)
     device = choose_device(settings.device)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=device, progress=progress)
-    engine = choose_engine(
-        model,
-        settings.engine,
-        Filters(settings.temperature, settings.top_k, settings.top_p),
-        weights=settings.weights,
-        threads=settings.threads,
-        progress=progress,
+    choose = partial(
+        choose_engine, model, settings.engine, weights=settings.weights, threads=settings.threads, progress=progress
     )
+    engine = choose(filters)
+    dither = None
+    if settings.dither:
+        rate = codec.tokens_per_second or 0
+        dither = Dither(choose(Filters()), max(2, round(WINDOW * rate)), max(1, round(BURST * rate)))
     progress.say(f"engine: {engine}")
     with memory_guard(LESS_MEMORY):
         primes = clips.conditioned(model, _primes(run, settings, model, label, progress), label)
         length = starts.clip_length(codec, primes, length=settings.length, seconds=settings.seconds)
         if settings.length is None and primes[0].given > 1:
             length = _answer_length(run, settings, length, progress)
-    return Drawing(run, settings, model, step, engine, tuple(primes), length, progress)
+    different = settings.count if settings.conditional else 1
+    if settings.rank:
+        primes = primes[:different] * settings.rank
+    return Drawing(run, settings, model, step, engine, tuple(primes), length, different, dither, progress)
 
 
 def _primes(

@@ -14,6 +14,7 @@ from seqgen_core.errors import UsageError
 from seqgen_core.generation import render
 from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.kept import Tokens
+from seqgen_core.generation.ranking import Candidate
 from seqgen_core.library.writing import ClipWriter, sheet_folder
 from seqgen_core.settings.codec import (
     AudioCodecSettings,
@@ -35,7 +36,8 @@ Part = Literal["whole", "new", "prime"]
 class Generation:
     """Clips that were drawn, in order.
 
-    settings: how they were drawn. step: of the checkpoint. engine: what stepped the model, in words.
+    settings: how they were drawn. step: of the checkpoint. engine: what stepped the model, in words. candidates: all
+    from which the clips were chosen, where settings.rank asked for that.
     """
 
     run: "Run"
@@ -43,6 +45,7 @@ class Generation:
     step: int
     engine: str
     clips: tuple[Clip, ...]
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def codec(self) -> CodecSettings:
@@ -108,7 +111,7 @@ class Generation:
             writer = ClipWriter(self.run.path, self.run.settings, self.settings, self.step, self.engine, place)
             for clip in self.clips:
                 writer.add(clip)
-            return writer.finish().sheet
+            return writer.finish(self.candidates).sheet
 
     def _tokens(self, number: int, part: Part) -> Tokens:
         clip = self.clips[number]

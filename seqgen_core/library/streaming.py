@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqgen_core.errors import UsageError
+from seqgen_core.generation.dither import Dither
 from seqgen_core.generation.engines import Choice
 from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.generation.sampling import ClipUniforms
@@ -34,11 +35,12 @@ class ClipStream:
         length: int,
         codec: CodecSettings,
         settings: GenerateSettings,
+        dither: Dither | None = None,
     ) -> None:
         if codec.unit not in STREAMED:
             raise UsageError(f"--stream is for sound and text; the run was trained on {codec}.", hint="Leave it out.")
         self._model, self._engine, self._prime, self._length, self._codec = model, engine, prime, length, codec
-        self._seed = settings.seed
+        self._seed, self._dither = settings.seed, dither
         self._rate = codec.tokens_per_second
         self._size = 1 if self._rate is None else max(1, round(self._rate * settings.block))
         self._taken: list[float] = []  # seconds
@@ -48,7 +50,8 @@ class ClipStream:
         last = np.empty(0, np.int64)  # the word before, since words have spaces between them
         uniforms = ClipUniforms(self._seed, [0])
         before = time.perf_counter()
-        for block in draw_blocks(self._engine.make(1), self._model, [self._prime], self._length, uniforms, self._size):
+        engine = self._engine.make(1) if self._dither is None else self._dither.over(self._engine.make(1))
+        for block in draw_blocks(engine, self._model, [self._prime], self._length, uniforms, self._size):
             self._taken.append(time.perf_counter() - before)
             tokens = block.tokens[0]
             shown = renderer.preview(np.concatenate([last, tokens]), "").value

@@ -1,8 +1,9 @@
 """Clips into a folder: files to hear, read or see as each clip is drawn, and the sheet that says how they came."""
 
 import contextlib
+import dataclasses
 import datetime
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from seqgen_core.errors import UsageError
 from seqgen_core.generation import render
 from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.kept import Tokens
+from seqgen_core.generation.ranking import HIGHEST, LOWEST, Candidate
 from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.settings.generate import GenerateSettings
 from seqgen_core.settings.run import RunSettings
@@ -57,9 +59,28 @@ class ClipWriter:
             self._shown.append(render.whole(clip))
         render.write_sheet(self._folder, self._head, self._entries)
 
-    def finish(self) -> Written:
-        """Write what shows all clips at once, and the sheet with the speed of drawing. Raises OSError."""
+    @property
+    def written(self) -> int:
+        """Clips that are there."""
+        return len(self._entries)
+
+    def account(self) -> str:
+        """How many clips are there, and of these how many a stop left unfinished."""
+        unfinished = sum("unfinished" in entry for entry in self._entries)
+        clips = f"{self.written} clip{'s' * (self.written != 1)}"
+        return f"{clips}, {unfinished} of them unfinished" if unfinished else clips
+
+    def finish(self, candidates: Sequence[Candidate] = (), *, stopped: bool = False) -> Written:
+        """Write what shows all clips at once, and the sheet with the speed of drawing. Raises OSError.
+
+        candidates: from which the clips were chosen, which the sheet lists. stopped: drawing was, before its end.
+        """
         head = self._head
+        if stopped:
+            head["stopped"] = True
+        if candidates:
+            head["ranking"] = {"dropped_lowest": LOWEST, "dropped_highest": HIGHEST, "source": "arXiv:2202.09729"}
+            head["candidates"] = [dataclasses.asdict(candidate) for candidate in candidates]
         head["tokens_per_second"] = self._tokens / max(self._seconds, 1e-9)
         if self._codec.tokens_per_second:
             head["real_time_factor"] = head["tokens_per_second"] / self._codec.tokens_per_second

@@ -39,6 +39,10 @@ class GenerateSettings(Settings):
     """Sample among the k likeliest tokens only (of piano rolls: at most k keys a frame); 0 means all."""
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample among the likeliest tokens that together hold this probability; keys below 1 - p stay silent."""
+    rank: int = Field(0, ge=0)
+    """Candidates for each start, of which the best are kept, not the least likely 40 % or likeliest 5 %; 0: no more."""
+    dither: bool = False
+    """Free sound that is trapped: after 50 ms within one code either way, the next 10 ms are drawn at temperature 1."""
     seed: int = Field(0, ge=0)
     """Seed; a clip depends on it and on its own number alone."""
     label: str | None = None
@@ -58,4 +62,4 @@ class GenerateSettings(Settings):
     block: Duration = Field(0.05, gt=0, le=10)
     """Seconds of sound that --stream writes at a time; texts come token by token."""
     out: Path | None = None
-    """Folder for the clips; without it samples/<time> in the run."""
+    """Folder for the clips; without it samples/<time> in the run, or NAME-samples/<time> beside an exported file."""
