@@ -87,12 +87,16 @@ class Exported:
         return model.to(device), self.step
 
 
-def check_target(path: Path) -> None:
-    """Raise UsageError where a file to write cannot be meant: it is a folder, or there already."""
+def check_target(path: Path, suffix: str = SUFFIX) -> None:
+    """Raise UsageError where a file to write cannot be meant: a folder, one that is there, or of another suffix."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; an export is one file.", hint="Name a file by --out.")
     if path.exists():
         raise UsageError(f"{path} is there already.", hint="Name another file by --out, or remove it.")
+    if path.suffix != suffix:
+        raise UsageError(
+            f"{path} does not end in {suffix}, by which such files are known.", hint=f"Write --out {path}{suffix}."
+        )
 
 
 def write_export(
