@@ -72,6 +72,8 @@ NOT_RUN = {
     "dask worker tcp://10.0.0.1:8786 --nworkers 8 --nthreads 1": "tests/data/test_cluster.py starts them",
     "torchrun --nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint first-machine:29500 --rdzv-id any-name"
     " -m seqgen_cli train runs/big --preset sequnet-raw-audio": "several machines; tests/training/test_distributed.py",
+    "pytest tests/test_laws.py tests/test_engine_laws.py tests/test_matrix.py -k ngram": "tests/test_adding_a_model.py",
+    "python docs/generate.py": "tests/test_docs.py compares the pages with what it would write",
     "#!/bin/bash": "a script for SLURM; its grammar is checked, and seqgen's words as torchrun's are",
 }
 """What pages show and this test does not run → why, and what tests it instead. A script is named by its first line."""
