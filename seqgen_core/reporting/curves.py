@@ -17,6 +17,8 @@ WITHIN = 0.8
 """A yardstick further above the curves than this many times their height is named, not drawn."""
 CLOSE = 7.0
 """Percent of the height between two yardsticks below which their names stand on different sides."""
+NAME = 0.25
+"""Share of the width that the name of a yardstick takes."""
 EDGE = 1.015
 """Room to the right of the last point, so that its dot is whole."""
 SIZE = 1000
@@ -137,11 +139,15 @@ def _chart(runs: Sequence[tuple[int, RunFacts]], against: str) -> Chart:
         lines.append(Line(place, run.name, path(raw), path(smooth), path(run.valid), dots(run.valid)))
     inside = {name: bits for name, bits in known.items() if bits <= high}
     placed: list[Yardstick] = []
+    drawn = [
+        (SIZE * x / right, _down(point.bits))
+        for _, run in runs
+        for point in (*smoothed(run.trained), *run.valid)
+        if (x := where(point)) is not None
+    ]
     for name, bits in sorted(inside.items(), key=lambda pair: -pair[1]):
         place = _down(bits) / SIZE * 100
-        near = bool(placed) and place - placed[-1].place < CLOSE
-        side = "left" if near and placed[-1].side == "right" else "right"
-        placed.append(Yardstick(name, bits, place, side))
+        placed.append(Yardstick(name, bits, place, _side(place, drawn, placed[-1:])))
     return Chart(
         title=f"Bits per {word} against {'steps' if against == 'steps' else 'training time'}",
         axis="steps" if against == "steps" else unit,
@@ -153,6 +159,14 @@ def _chart(runs: Sequence[tuple[int, RunFacts]], against: str) -> Chart:
         beyond=tuple((name, bits) for name, bits in known.items() if name not in inside),
         summary=" ".join(_spoken(run) for _, run in runs),
     )
+
+
+def _side(place: float, drawn: Sequence[tuple[float, float]], above: Sequence[Yardstick]) -> str:
+    """Where the name of a yardstick is in the way of fewer points, and of no name close above it."""
+    taken = {one.side for one in above if place - one.place < CLOSE}
+    band = [x / SIZE for x, y in drawn if -CLOSE < y / SIZE * 100 - place < 1]
+    there = {"right": sum(x > 1 - NAME for x in band), "left": sum(x < NAME for x in band)}
+    return min(there, key=lambda side: (side in taken, there[side], side != "right"))
 
 
 def _levels(runs: Sequence[tuple[int, RunFacts]], yardsticks: Sequence[float]) -> tuple[float, float]:

@@ -51,17 +51,17 @@ def short(count: int) -> str:
 
 
 def _what(run: RunFacts) -> str:
-    codec, amounts = run.data.codec, run.data.amounts
+    codec, amounts, said = run.data.codec, run.data.amounts, str(run.data.codec).replace(" Hz", "\u00a0Hz")
     if "train" not in amounts:
-        return f" ({codec})"
+        return f" ({said})"
     items, tokens = amounts["train"]
     if codec.kind == "pixels":
         return f": {items:,} {codec}"
     if run.data.seconds is not None:
         pieces = f"{items:,} {'recording' if items == 1 else 'recordings'}"
         kind = "notes" if codec.kind == "piano-roll" else "sound"
-        return f": {duration(run.data.seconds)} of {kind} in {pieces} ({codec})"
-    return f": {tokens:,} {codec.unit}s ({codec})"
+        return f": {duration(run.data.seconds)} of {kind} in {pieces} ({said})"
+    return f": {tokens:,} {codec.unit}s ({said})"
 
 
 def _state(run: RunFacts) -> str:

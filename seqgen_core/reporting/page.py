@@ -58,7 +58,7 @@ def render(runs: Sequence[RunFacts], settings: ReportSettings) -> str:
         loader=FileSystemLoader(PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     groups = _same_data(runs)
-    differing = tables.differing(runs)
+    overview, differing = tables.overview(runs), tables.differing(runs)
     program = program_version()
     return environment.get_template("report.html.jinja").render(
         generator=f"{MARK}, {program}",
@@ -67,7 +67,8 @@ def render(runs: Sequence[RunFacts], settings: ReportSettings) -> str:
         script=Markup((PARTS / "script.js").read_text(encoding="utf-8")),
         runs=[_run(place, run) for place, run in enumerate(runs)],
         data_sets=len(groups),
-        overview=tables.overview(runs),
+        overview=overview,
+        any_best=any(cell.best for section in overview for _, cells in section.rows for cell in cells),
         curves=[{"name": group[0][1].data.name, "charts": drawn} for group in groups if (drawn := charts(group))],
         reaches=[_reach(group[0][1].data.name, figure) for group in groups if (figure := reach_figure(group))],
         differing=differing,
@@ -125,6 +126,9 @@ def _reach(name: str, figure: Reach) -> dict[str, Any]:
         height, width, _ = content.pixels.shape
         made |= {"kind": "image", "image": pictures.image_address(content.pixels), "width": width, "height": height}
     made["caption"] = f"From {source}." if source else "A held-out excerpt."
+    if isinstance(content, Image):
+        of = f" of {figure.bars[0].name}" if len(figure.bars) > 1 else ""
+        made["caption"] += f" Red: the pixel to be predicted. Blue: the receptive field{of} before it, in raster order."
     return made
 
 

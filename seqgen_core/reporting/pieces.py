@@ -41,6 +41,8 @@ MOST_SECONDS = 12.0
 """Of one clip on the page; of a longer one, a stretch around its seam."""
 MOST_BEFORE = 3.0
 """Seconds of the prime that are kept of a clip that is cut."""
+MOST_NOTES = 60.0
+"""Seconds of one piece of notes, from its beginning."""
 MOST_BYTES = 1_500_000
 """Of one sound file; a larger one is embedded as FLAC of 16 bits."""
 MOST_CHARACTERS = 3000
@@ -71,8 +73,8 @@ def roll_of_files(midi: Path, wav: Path, codec: NotesCodecSettings, given: int, 
     read = read_piece(midi, codec).roll[:frames]
     roll = np.zeros((frames, codec.keys), np.uint8)
     roll[: len(read)] = read
-    sound = sound_of_file(wav, AudioCodecSettings(rate=NOTES_RATE), 0.0)
-    return Roll(roll, codec, sound.recording, given / codec.rate)
+    sound = read_mono(wav, NOTES_RATE)[: round(MOST_NOTES * NOTES_RATE)]
+    return Roll(roll[: round(MOST_NOTES * codec.rate)], codec, flac(sound, NOTES_RATE), given / codec.rate)
 
 
 def text_of_files(given: Sequence[Path], new: Path, codec: TextCodecSettings) -> Text:
@@ -97,6 +99,7 @@ def content_of(stream: Stream, codec: CodecSettings) -> Sound | Roll | Text | Im
         decode = TextCodec(codec).decode
         return _text(decode(tokens[:given]), decode(tokens[given:]), codec)
     if isinstance(codec, NotesCodecSettings):
+        tokens = tokens[: round(MOST_NOTES * codec.rate)]
         sound = render_sound(tokens, codec, NOTES_RATE)
         return Roll(tokens.astype(np.uint8), codec, flac(sound, NOTES_RATE), given / codec.rate)
     assert isinstance(codec, PixelsCodecSettings)

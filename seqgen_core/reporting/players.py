@@ -94,14 +94,16 @@ def _scales(contents: Sequence[Any]) -> dict[str, Any]:
 
 def _row(number: int, pair: Pair, group: Group, run: RunFacts, scales: dict[str, Any]) -> Row:
     origin, codec = file_name(pair.origin), run.data.codec
-    if pair.label:
+    if codec.kind == "pixels":
+        heading = f"Class {pair.label}" if pair.label else f"Image {number}"
+    elif pair.label:
         heading = f"Class {pair.label}" + (f": {origin}" if group.continued and origin else "")
     elif group.continued and origin:
         rate = codec.tokens_per_second
         at = f" from {pair.start:.2f} s" if rate else f" from {codec.unit} {pair.start:,.0f}"
         heading = f"{origin}{at if pair.start else ''}"
     else:
-        heading = f"{number}"
+        heading = f"Clip {number}"
     contents = [one.content for one in (pair.drawn, pair.real) if one is not None]
     scales = {**scales, "row": max((c.seconds for c in contents if isinstance(c, Sound | Roll)), default=1.0)}
     titles = {False: "Continued by the model" if group.continued else "Drawn from nothing"}
@@ -125,7 +127,7 @@ def _player(one: Specimen, real: bool, title: str, unit: str, scales: dict[str, 
         height, width, _ = content.pixels.shape
         alt = f"{title}: image of {height} × {width} pixels" + (f", {bits}" if bits else "")
         seam = 100 * content.given / height
-        source = pictures.image_address(content.pixels)
+        source, bits = pictures.image_address(content.pixels), "" if one.bits is None else f"{one.bits:.3f} bits"
         return Player("image", real, title, bits, alt, image=source, width=width, height=height, seam=seam)
     source = pictures.address(content.recording.data, content.recording.mime)
     seconds, played = content.seconds, content.recording.seconds
@@ -137,7 +139,7 @@ def _player(one: Specimen, real: bool, title: str, unit: str, scales: dict[str, 
         "seam": seam,
         "seam_seconds": content.seam,
         "share": 100 * seconds / max(scales["row"], 1e-9),
-        "ticks": _seconds(seconds),
+        "ticks": _seconds(seconds, scales["row"]),
     }
     if isinstance(content, Roll):
         span, frames = scales["keys"], round(content.seam * content.codec.rate)
@@ -158,10 +160,11 @@ def _player(one: Specimen, real: bool, title: str, unit: str, scales: dict[str, 
     )
 
 
-def _seconds(seconds: float) -> tuple[Tick, ...]:
-    """Ticks of time, the last with its unit."""
-    ticks = even_ticks(0, seconds, 6)
-    return (*ticks[:-1], Tick(ticks[-1].place, f"{ticks[-1].text} s", ticks[-1].value))
+def _seconds(seconds: float, longest: float) -> tuple[Tick, ...]:
+    """Ticks of time, the last with its unit, as far apart as in the longest of the row."""
+    ticks = [tick for tick in even_ticks(0, longest, 6) if tick.value <= seconds * 1.0001] if seconds else []
+    placed = [Tick(min(100.0, 100 * tick.value / seconds), tick.text, tick.value) for tick in ticks]
+    return (*placed[:-1], *(Tick(last.place, f"{last.text} s", last.value) for last in placed[-1:]))
 
 
 def _lead(group: Group, run: RunFacts) -> str:

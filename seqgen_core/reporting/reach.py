@@ -111,7 +111,7 @@ def reach_figure(runs: Sequence[tuple[int, RunFacts]]) -> Reach | None:
     if isinstance(content, Text):
         return Reach(codec, content, excerpt.origin, bars)
     seconds = total / (codec.tokens_per_second or 1)
-    factor, unit = (1000, "ms") if seconds < 2 else (1, "s")
+    factor, unit = (1000, "ms") if seconds < 2 else (1, "seconds")
     ticks = tuple(
         Tick(100 * (1 - tick.value / (seconds * factor)), f"−{tick.text}" if tick.value else "now", tick.value)
         for tick in even_ticks(0, seconds * factor, 6)

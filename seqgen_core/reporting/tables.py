@@ -115,7 +115,7 @@ def flat_settings(run: RunFacts) -> dict[str, str]:
                 lay(f"{prefix}.{name}" if prefix else name, inner)
         elif prefix not in (*_UNINTERESTING, "version"):
             value = ", ".join(map(str, value)) if isinstance(value, list) else value
-            flat[prefix] = "none" if value is None else str(value)
+            flat[prefix] = value if isinstance(value, str) else _value(value)
 
     lay("", run.settings.model_dump(mode="json"))
     return flat
