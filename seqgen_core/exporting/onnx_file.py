@@ -106,9 +106,11 @@ def step_file(model: CausalModel, program: StepProgram, account: Mapping[str, An
     Inputs are token int64 (B, *shape), label int64 (B,) and features (B, F) where the model has them, and the state;
     outputs are `outputs` (B, head.size), which predict the token after, and the next state.
     """
-    step = StepGraph(program, Beginning(model, program))
-    graph = step.write()
-    size = sum(len(tensor.raw_data) for tensor in graph.initializer)
+    file = ModelProto(ir_version=IR_VERSION, producer_name="seqgen")
+    file.opset_import.append(helper.make_operatorsetid("", OPSET))
+    step = StepGraph(program, Beginning(model, program), file.graph)
+    step.write()
+    size = sum(len(tensor.raw_data) for tensor in file.graph.initializer)
     if size > LARGEST:
         raise SeqgenError(f"The weights take {size:,} bytes; an ONNX file holds {LARGEST:,}.")
     state = [part.name for part in step.state]
@@ -119,8 +121,6 @@ def step_file(model: CausalModel, program: StepProgram, account: Mapping[str, An
         "state": state,
         "next_state": [NEXT + name for name in state],
     }
-    operators = [helper.make_operatorsetid("", OPSET)]
-    file = helper.make_model(graph, opset_imports=operators, ir_version=IR_VERSION, producer_name="seqgen")
     helper.set_model_props(file, {"seqgen": json.dumps(told)})
     return file
 

@@ -40,10 +40,10 @@ class Part:
 
 
 class StepGraph:
-    """The graph of a program in the making; `write` once."""
+    """Writes a program into an empty graph, once: `write`. state: what later tokens need."""
 
-    def __init__(self, program: StepProgram, beginning: Beginning) -> None:
-        self.program, self.beginning, self.nodes = program, beginning, Nodes()
+    def __init__(self, program: StepProgram, beginning: Beginning, graph: GraphProto) -> None:
+        self.program, self.beginning, self.nodes = program, beginning, Nodes(graph)
         self.slots = Slots(program, self.nodes)
         self.operations = Operations(program, self.nodes, self.slots)
         self.block, self.kept = nest(program.operations), kept_slots(program)
@@ -60,8 +60,8 @@ class StepGraph:
         self.names = {slot: f"state_{number}" for number, slot in enumerate(self.kept)}
         self.state += [Part(self.names[slot], FLOAT, program.slots[slot] * slot.channels) for slot in self.kept]
 
-    def write(self) -> GraphProto:
-        """The graph, with inputs, outputs and weights."""
+    def write(self) -> None:
+        """Inputs, nodes, weights and outputs."""
         nodes, program, beginning, graph = self.nodes, self.program, self.beginning, self.nodes.graph
         graph.name = "step"
         graph.input.append(value_info("token", INT64, [BATCH, *program.tokens.shape]))
@@ -77,7 +77,7 @@ class StepGraph:
         for part, tensor in zip(outputs, found, strict=True):
             graph.output.append(value_info(part.name, part.kind, part.shape))
             nodes.add("Identity", tensor, name=part.name)
-        return nodes.finish()
+        nodes.finish()
 
     def _at_start(self) -> str:
         return self.nodes.add("Equal", "clock", self.nodes.whole([0]))

@@ -17,10 +17,13 @@ TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.int64): INT64}
 
 
 class Nodes:
-    """Nodes in the making; inside of `branches` those of a branch, which reads what stands before it."""
+    """Nodes in the making; inside of `branches` those of a branch, which reads what stands before it.
 
-    def __init__(self) -> None:
-        self.graph = GraphProto()
+    graph: gets them at the end, and constants at once.
+    """
+
+    def __init__(self, graph: GraphProto) -> None:
+        self.graph = graph
         self._names = 0
         self._nodes: list[NodeProto] = []
         self._numbers: dict[tuple[Any, ...], str] = {}
@@ -98,10 +101,9 @@ class Nodes:
         self._nodes = outer
         return graph
 
-    def finish(self) -> GraphProto:
-        """The graph, with all nodes in it."""
+    def finish(self) -> None:
+        """Put the nodes into the graph."""
         self.graph.node.extend(self._nodes)
-        return self.graph
 
 
 def value_info(name: str, kind: int, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

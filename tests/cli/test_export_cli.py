@@ -8,7 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny import make_data, make_run
+
+from seqgen_core import models
+from seqgen_core.runs import Checkpoint
+from seqgen_core.settings.codec import AudioCodecSettings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "onnx_sound.py"
 ALONE = """
@@ -43,16 +48,37 @@ def test_generate_goes_on_from_a_file_as_from_the_run(trained_project, program):
     assert program("evaluate", "sequnet.safetensors", "file/clip-000.wav", "--json").json["step"] == 8
 
 
+def example(*arguments):
+    """The example of the docs, run where neither seqgen nor torch can be imported; returns rate and samples."""
+    ended = subprocess.run([sys.executable, "-c", ALONE, EXAMPLE, *arguments], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return samples(arguments[1])
+
+
 def test_the_example_draws_what_seqgen_draws_without_seqgen(trained_project, program):
     assert program("export", "runs/sequnet", "--to", "onnx", "--out", "made/step.onnx").code == 0
-    ended = subprocess.run(
-        [sys.executable, "-c", ALONE, EXAMPLE, "made/step.onnx", "clip.wav", "0.3"], capture_output=True, text=True
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert program("generate", "runs/sequnet", "--seconds", "0.3", "--engine", "torch", "--out", "clips").code == 0
-    rate, drawn = samples("clip.wav")
+    rate, drawn = example("made/step.onnx", "clip.wav", "0.3")
     assert (rate, len(drawn)) == (1000, 300)
+    assert program("generate", "runs/sequnet", "--seconds", "0.3", "--engine", "torch", "--out", "clips").code == 0
     assert drawn.tolist() == samples("clips/clip-000.wav")[1].tolist()
+
+
+def test_the_example_draws_from_a_mixture_and_by_class(tmp_path, monkeypatch, program):
+    """The mixture's tokens are 16-bit samples, so that rounding of an output may move one by one step at most."""
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "run", make_data(tmp_path / "data", lengths={"train": (50,)}, labels=2), "wavenet")
+    codec = AudioCodecSettings(kind="pcm16", rate=1000)
+    data = run.settings.data.model_copy(update={"codec": codec})
+    run.replace_settings(run.settings.model_copy(update={"data": data, "tokens": codec.tokens}))
+    torch.manual_seed(0)
+    built = models.build(run.settings.model, codec.tokens)
+    run.save(Checkpoint(built.state_dict(), {}, {}, {"step": 1}), best=True, keep=1)
+    assert program("export", "run", "--to", "onnx").code == 0
+    _, drawn = example("run.onnx", "clip.wav", "0.1", "1")
+    line = ("--seconds", "0.1", "--label", "class 1", "--engine", "torch", "--out", "clips")
+    assert program("generate", "run", *line).code == 0
+    assert len(set(drawn.tolist())) > 50
+    assert np.abs(drawn.astype(int) - samples("clips/clip-000.wav")[1]).max() <= 1
 
 
 def test_what_was_measured_is_told(trained_project, program):
@@ -72,7 +98,7 @@ def test_what_was_measured_is_told(trained_project, program):
     [
         ("runs/none", "There is no run at runs/none", "seqgen train"),
         ("runs/sequnet runs/tcn", "One run at a time; got runs/sequnet runs/tcn", "seqgen export [RUN]"),
-        ("runs/sequnet --to wav", "export.to", "seqgen init"),
+        ("runs/sequnet --to wav", "export.to = 'wav' is not right", "seqgen init"),
         ("runs/sequnet --out runs", "runs is a folder; an export is one file", "--out"),
         ("runs/sequnet --out model", "model does not end in .safetensors", "Write --out model.safetensors"),
         ("runs/sequnet --checkpoint 5", "holds no checkpoint of step 5", ""),
