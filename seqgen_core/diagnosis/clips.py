@@ -12,19 +12,20 @@ from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis import sound
 from seqgen_core.diagnosis.finding import SEVERITIES, Finding, Severity, check
 from seqgen_core.diagnosis.pieces import code_step, pieces
+from seqgen_core.diagnosis.sound_data import PILE, is_cut
 from seqgen_core.settings.codec import AudioCodecSettings
 
 REAL_PIECES = 48
 """Of real sound that clips are compared with."""
 MOST_SECONDS = 30.0
 """Of a clip that are looked at, its last ones."""
-STILL = 5e-4  # of full scale: -66 dBFS, a few codes of mu-law around zero
+QUIET_DB = -60.0  # a constant has less, and so have a few codes of mu-law around zero
 TRAP_SECONDS, TRAP_SHARE, TRAP_SEVERE = 0.25, 0.25, 0.75
 TONE, TONE_PART = 0.9, 0.25
 FLAT, FLAT_REAL, FLAT_TIMES, FLAT_SEVERE = 0.4, 0.2, 1.7, 0.6
 HIGH_REAL, HIGH_TIMES = 0.15, 3.0
 EQUAL, LIKE, LIKE_LINE, LOOP_SHORTEST = 0.8, 0.985, 0.85, 0.05
-CLIPPED, PILE = 1e-3, 4.0
+CLIPPED = 1e-3
 LOUD_DB = 12.0
 HEARD_DB = -55.0
 """Level below which a clip has no spectrum worth a word."""
@@ -32,7 +33,7 @@ HEARD_DB = -55.0
 TRAP = check(
     "silence-trap",
     "samples",
-    looks_at="whether a clip ends in one value, or a few around it, and stays there",
+    looks_at=f"whether a clip ends in one value, or a few around it (below {QUIET_DB:g} dBFS), and stays there",
     thresholds=f"the last {TRAP_SHARE:.0%} of the clip, {TRAP_SECONDS:g} s at least, and twice as long as any real "
     f"stretch, a warning; {TRAP_SEVERE:.0%} severe; of a sound that nothing real is known of, half of it a warning",
     advice="Start from real sound (--conditional, --prime FILE), raise --temperature a little, cut silence from the "
@@ -90,9 +91,10 @@ class Measured:
     high: float
     line: float
     repetition: sound.Repetition
-    still_seconds: float
-    """At its end."""
-    longest_still: float
+    quiet_end: float
+    """Seconds."""
+    longest_quiet: float
+    """Seconds."""
     clipping: sound.Clipping
 
 
@@ -105,13 +107,14 @@ class Real:
     flatness: float
     high: float
     line: float
-    still_seconds: float
+    quiet_seconds: float
     clipped: float
 
 
 def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> Measured:
     """Measure a clip (N,); of one that is long, its end. step: the quantisation step at its peak."""
     x = np.asarray(waveform, np.float64)[-round(MOST_SECONDS * rate) :]
+    longest, ending = sound.quiet_stretches(x, rate, QUIET_DB)
     late = x[len(x) // 2 :][-round(4 * rate) :]
     return Measured(
         sound.level(x),
@@ -121,8 +124,8 @@ def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> 
         sound.repetition(late, rate, LOOP_SHORTEST, 2.0)
         if sound.level(late) > HEARD_DB
         else sound.Repetition(0.0, 0.0, 0.0),
-        sound.final_constant(x, STILL) / rate if len(x) else 0.0,
-        sound.longest_still(x, rate, STILL),
+        ending,
+        longest,
         sound.clipping(x, step),
     )
 
@@ -146,7 +149,7 @@ def real_measures(data: PreparedData, seconds: float) -> Real:
         max(one.flatness for one in loud),
         max(one.high for one in loud),
         max(one.line for one in loud),
-        max(one.longest_still for one in found),
+        max(one.longest_quiet for one in found),
         max(one.clipping.share for one in found),
     )
 
@@ -166,7 +169,7 @@ def check_clip(
     yield _runaway(seen, where, real)
     yield _loop(seen, where)
     least = CLIPPED if real is None else max(CLIPPED, 3 * real.clipped)
-    cut = seen.clipping.share >= least and seen.clipping.pile >= PILE
+    cut = is_cut(seen.clipping, least)
     sentence = f"{seen.clipping.share:.2%} of the samples are cut off at the extremes"
     yield CUT.found("warning" if cut else "healthy", sentence, where, share=seen.clipping.share)
     if real is not None:
@@ -176,18 +179,18 @@ def check_clip(
 
 
 def _trap(seen: Measured, seconds: float, where: Path, real: Real | None) -> Finding:
-    share = seen.still_seconds / seconds
+    share = min(1.0, seen.quiet_end / seconds)
     severity: Severity = "healthy"
     if real is None:
         severity = (
             "severe" if share > 0.9 else "warning" if share >= 0.5 else "info" if share >= TRAP_SHARE else "healthy"
         )
-    elif seen.still_seconds >= max(TRAP_SECONDS, 2 * real.still_seconds) and share >= TRAP_SHARE:
+    elif seen.quiet_end >= max(TRAP_SECONDS, 2 * real.quiet_seconds) and share >= TRAP_SHARE:
         severity = "severe" if share >= TRAP_SEVERE else "warning"
-    sentence = f"the last {seen.still_seconds:.2f} s ({share:.0%}) stand still"
+    sentence = f"the last {seen.quiet_end:.2f} s ({share:.0%}) are silent"
     if real is not None and severity != "healthy":
-        sentence += f"; no real piece does for more than {real.still_seconds:.2f} s"
-    return TRAP.found(severity, sentence, where, seconds=seen.still_seconds, share=share)
+        sentence += f"; no real piece is for more than {real.quiet_seconds:.2f} s"
+    return TRAP.found(severity, sentence, where, seconds=seen.quiet_end, share=share)
 
 
 def _tone(seen: Measured, where: Path, real: Real | None) -> Finding:
@@ -226,8 +229,8 @@ def _loop(seen: Measured, where: Path) -> Finding:
     return LOOP.found(severity, sentence, where, seconds=found.seconds, likeness=found.likeness, equal=found.equal)
 
 
-def gathered(findings: Sequence[Finding], where: object) -> list[Finding]:
-    """The findings of many clips as one for each check: the worst, with the number of clips that have it."""
+def gathered(findings: Sequence[Finding], where: object, count: int) -> list[Finding]:
+    """The findings of `count` clips as one for each check: the worst, with the number of clips that have it."""
     by_check: dict[str, list[Finding]] = {}
     for finding in findings:
         by_check.setdefault(finding.check, []).append(finding)
@@ -237,8 +240,8 @@ def gathered(findings: Sequence[Finding], where: object) -> list[Finding]:
         alike = sum(1 for one in found if one.severity != "healthy")
         name = Path(worst.where).name
         if worst.severity == "healthy":
-            sentence = f"{len(found)} clips are without it" if len(found) > 1 else worst.sentence
+            sentence = f"no clip of {len(found)}: {worst.sentence}" if len(found) > 1 else worst.sentence
         else:
-            sentence = f"{alike} of {len(found)} clips, such as {name}: {worst.sentence}"
+            sentence = f"{alike} of {count} clips, such as {name}: {worst.sentence}"
         out.append(Finding(worst.check, worst.severity, sentence, worst.advice, str(where), worst.figures))
     return out

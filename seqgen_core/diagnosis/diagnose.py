@@ -183,7 +183,7 @@ def _folder_checks(folder: Path, run: RunFolder | None, data: PreparedData | Non
             found += check_text_clip(file.read_text(encoding="utf-8", errors="replace"), file)
         elif file.suffix.lower() in SOUND_SUFFIXES and (codec is None or isinstance(codec, AudioCodecSettings)):
             found += _sound_file(file, codec, data, real)
-    yield from clips.gathered(found, folder)
+    yield from clips.gathered(found, folder, len(files))
     if run is not None:
         yield from _temperature(folder, sheet, run)
 

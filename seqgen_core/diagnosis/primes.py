@@ -13,6 +13,7 @@ from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis import sound
 from seqgen_core.diagnosis.finding import Finding, Severity, check
 from seqgen_core.diagnosis.pieces import pieces, read_beginning
+from seqgen_core.diagnosis.sound_data import PILE, is_cut
 from seqgen_core.errors import SeqgenError
 from seqgen_core.runs import RunFolder
 from seqgen_core.settings.codec import AudioCodecSettings
@@ -23,7 +24,7 @@ REAL_PIECES, BANDS = 40, 24
 SILENT_SHARE, SILENT_DB = 0.8, -60.0
 LEVEL_DB = 12.0
 FAR = 1.5
-CLIPPED, PILE = 5e-4, 4.0
+CLIPPED = 5e-4
 HEARD_DB = -50.0
 
 UNREADABLE = check(
@@ -96,7 +97,7 @@ def check_prime(path: Path, run: RunFolder, data: PreparedData | None) -> Iterat
     yield RATE.found(severity, sentence, path, file_rate=told.native_rate, rate=rate)
     yield _silent(wave, rate, path)
     cut = sound.clipping(np.clip(wave, -1, 1))
-    severity = "warning" if cut.share >= CLIPPED and cut.pile >= PILE else "healthy"
+    severity = "warning" if is_cut(cut, CLIPPED) else "healthy"
     yield CLIPPED_CHECK.found(severity, f"{cut.share:.2%} of its samples are cut off", path, share=cut.share)
     if data is not None and isinstance(data.manifest.codec, AudioCodecSettings) and sound.level(wave) > SILENT_DB:
         yield from _beside(wave, path, data, data.manifest.codec)

@@ -46,19 +46,13 @@ def silent_share(waveform: Waveform, rate: float, below: float) -> float:
     return float(np.mean(levels < below)) if len(levels) else 0.0
 
 
-def longest_still(waveform: Waveform, rate: float, tolerance: float) -> float:
-    """Seconds of the longest row of frames of 10 ms within each of which no sample leaves `tolerance` of the middle."""
-    size = max(2, round(0.01 * rate))
-    frames = np.asarray(waveform[: len(waveform) // size * size], np.float64).reshape(-1, size)
-    still = np.concatenate([[False], np.ptp(frames, axis=1) <= 2 * tolerance, [False]]) if len(frames) else np.zeros(2)
-    edges = np.flatnonzero(np.diff(still.astype(np.int8)))
-    return float((edges[1::2] - edges[::2]).max(initial=0)) * size / rate
-
-
-def final_constant(waveform: Waveform, tolerance: float = 0.0) -> int:
-    """Samples at the end that all lie within `tolerance` of the last."""
-    away = np.flatnonzero(np.abs(np.asarray(waveform, np.float64) - float(waveform[-1])) > tolerance)
-    return len(waveform) - 1 - int(away[-1]) if len(away) else len(waveform)
+def quiet_stretches(waveform: Waveform, rate: float, below: float) -> tuple[float, float]:
+    """Seconds of the longest row of frames of 20 ms below so many dBFS, and of the row that ends the waveform."""
+    quiet = np.concatenate([[False], frame_levels(waveform, rate) < below, [False]])
+    edges = np.flatnonzero(np.diff(quiet.astype(np.int8)))
+    lengths = (edges[1::2] - edges[::2]) * FRAME_SECONDS
+    ends = len(edges) > 0 and edges[-1] == len(quiet) - 2
+    return float(lengths.max(initial=0.0)), float(lengths[-1]) if ends else 0.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,8 @@ class Clipping:
 
     share: float
     pile: float
+    runs: int = 0
+    """How many such runs."""
 
 
 def clipping(waveform: Waveform, step: float = 2**-15) -> Clipping:
@@ -86,11 +82,12 @@ def clipping(waveform: Waveform, step: float = 2**-15) -> Clipping:
         at_top = side >= top - 0.5 * step
         edges = np.flatnonzero(np.diff(np.concatenate([[False], at_top, [False]]).astype(np.int8)))
         runs = edges[1::2] - edges[::2]
-        share = float(runs[runs >= CLIPPED_RUN].sum()) / len(x)
+        runs = runs[runs >= CLIPPED_RUN]
+        share = float(runs.sum()) / len(x)
         width = max(step, 0.01 * top)
         near = np.count_nonzero(side >= top - width)
         below = np.count_nonzero((side < top - width) & (side >= top - 2 * width))
-        found = Clipping(share, near / max(1, below))
+        found = Clipping(share, float(near) / max(1, int(below)), len(runs))
         worst = max(worst, found, key=lambda one: one.share)
     return worst
 
@@ -172,7 +169,7 @@ def repetition(waveform: Waveform, rate: float, shortest: float, longest: float)
     if high <= low or not np.any(x):
         return Repetition(0.0, 0.0, 0.0)
     likeness = _likeness(x)[low : high + 1]
-    lag = low + int(likeness.argmax())
+    lag = low + int((likeness >= likeness.max() - 1e-4).argmax())  # a loop is as like itself after two rounds
     same = float(np.mean(x[lag:] == x[:-lag]))
     return Repetition(lag / rate, float(likeness.max()), same)
 

@@ -18,9 +18,9 @@ from seqgen_core.settings.codec import AudioCodecSettings
 
 SILENT_DB = -60.0
 SILENT_WARNING, SILENT_SEVERE = 0.5, 0.8  # share of the frames
-CLIPPED_WARNING, CLIPPED_SEVERE, PILE = 5e-4, 0.01, 4.0
+CLIPPED_WARNING, CLIPPED_SEVERE, PILE, RUNS = 5e-4, 0.01, 4.0, 3
 OFFSET_WARNING, OFFSET_SEVERE, OFFSET_SHARE = 0.02, 0.1, 0.1
-BAND_DROP = 25.0  # dB
+BAND_DROP, BAND_DROP_TOKENS = 25.0, 20.0  # dB; what lies above drowns in the noise of mu-law
 QUIET_WARNING, QUIET_SEVERE = -50.0, -65.0  # dBFS
 NOISE_WARNING, NOISE_SEVERE = 20.0, 10.0  # dB
 TRIMMED_WARNING, TRIMMED_SEVERE = 0.6, 0.9
@@ -38,7 +38,7 @@ CLIPPING = check(
     looks_at="samples in runs of three or more at a recording's own highest or lowest value, and whether samples pile "
     "up there, as they do where a recording was too loud",
     thresholds=f"{CLIPPED_WARNING:.2%} of the samples of a recording (severe: {CLIPPED_SEVERE:.0%} of all), and "
-    f"{PILE:g} times as many at the extreme as just below it",
+    f"{PILE:g} times as many at the extreme as just below it, in {RUNS} runs or more",
     advice="Take a copy that was recorded or exported at a lower gain; where normalise=rms cut them, normalise=peak.",
 )
 OFFSET = check(
@@ -55,7 +55,8 @@ BAND = check(
     "data",
     looks_at="whether the files come at a lower rate than the data's, and whether the mean spectrum falls off a cliff "
     "with nothing above it, as in sound that was up-sampled or went through MP3",
-    thresholds=f"a file's rate below the data's, or a fall of {BAND_DROP:g} dB below 0.9 of half the rate",
+    thresholds=f"a file's rate below the data's, or a fall of {BAND_DROP:g} dB (of tokens {BAND_DROP_TOKENS:g} dB, where the "
+    "codec's noise does not hide it) below 0.75 of half the rate; above that a remark",
     advice="Prepare at the rate that the sound fills, so that no samples are spent on an empty band.",
 )
 LEVEL = check(
@@ -115,7 +116,7 @@ def _clipping(
             (piece.item.origin, len(wave), sound.clipping(wave, code_step(codec, wave)))
             for piece, wave in zip(heard, waves, strict=True)
         ]
-    cut = [(name, count, one) for name, count, one in measured if one.share >= CLIPPED_WARNING and one.pile >= PILE]
+    cut = [(name, count, one) for name, count, one in measured if is_cut(one, CLIPPED_WARNING)]
     total = sum(count for _, count, _ in measured)
     share = sum(one.share * count for _, count, one in cut) / max(1, total)
     if not cut:
@@ -130,6 +131,11 @@ def _clipping(
         worst=worst.share,
         recordings=len(cut),
     )
+
+
+def is_cut(found: sound.Clipping, least: float) -> bool:
+    """Whether a sound was cut off: one peak alone can stand on one value for three samples."""
+    return found.share >= least and found.pile >= PILE and found.runs >= RUNS
 
 
 def _offset(data: PreparedData, heard: list[Piece], waves: list[np.ndarray]) -> Finding:
@@ -167,7 +173,7 @@ def _bands(
     named = [(str(one.path), one.waveform) for one in raw]
     named = named or [(piece.item.origin, wave) for piece, wave in zip(heard, waves, strict=True)]
     limits = [(sound.band_limit(wave, codec.rate), len(wave), name) for name, wave in named if len(wave) > 4096]
-    cut = [one for one in limits if one[0].drop >= BAND_DROP]
+    cut = [one for one in limits if one[0].drop >= (BAND_DROP if raw else BAND_DROP_TOKENS)]
     share = sum(one[1] for one in cut) / max(1, sum(one[1] for one in limits))
     if not cut or share < 0.1:
         yield BAND.found(
@@ -213,7 +219,9 @@ def _noise(
     else:
         amplitudes = coder.decode(np.arange(codec.levels)).astype(np.float64)
         step = np.gradient(amplitudes)
-        counts = sum(np.bincount(piece.tokens, minlength=codec.levels) for piece in heard)
+        counts = np.zeros(codec.levels)
+        for piece in heard:
+            counts += np.bincount(piece.tokens, minlength=codec.levels)
         noise, how = float(np.dot(counts, np.square(step) / 12)), "the tokens' histogram, estimated"
         signal = sum(float(np.var(wave, dtype=np.float64)) * len(wave) for wave in waves)
     if signal <= 0 or noise <= 0:
