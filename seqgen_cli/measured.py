@@ -35,9 +35,9 @@ def show_quality(screen: "Screen", found: Sequence["MeasuredClips"], codec: "Cod
             ],
         )
         if clips.accuracy:
-            labels = ", ".join(f"{name}: {share:.0f} %" for name, share in clips.accuracy.items())
+            labels = ", ".join(f"{name}\0{share:.0f}\0%" for name, share in clips.accuracy.items())  # not to be parted
             for line in textwrap.wrap(f"accuracy by label: {labels}", COLUMNS):
-                screen.line(line)
+                screen.line(line.replace("\0", " "))
         screen.line(f"real: {clips.real} held-out clips, measured like the drawn ones against {clips.reference} others")
 
 

@@ -4,7 +4,7 @@ Axes: N tokens of a recording.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,8 +28,11 @@ class Stretch:
 
 
 def recordings(data: PreparedData, splits: Sequence[Split]) -> list[Stream]:
-    """The recordings of some splits."""
-    return [data.stream(item) for split in splits for item in data.items(split)]
+    """The recordings of some splits; of images without the first token, which says nothing."""
+    found = [data.stream(item) for split in splits for item in data.items(split)]
+    if data.manifest.tokens.kind == "pixels":
+        return [replace(stream, tokens=stream.tokens[1:]) for stream in found]
+    return found
 
 
 def stretches(streams: Sequence[Stream], length: int, seed: int, *, most: int = MOST_STRETCHES) -> list[Stretch]:

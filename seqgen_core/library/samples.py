@@ -133,7 +133,9 @@ def _file(entry: dict[str, Any], codec: CodecSettings) -> str | None:
 def _read(path: Path, entry: dict[str, Any], codec: CodecSettings) -> Sample:
     prime = entry.get("prime", {})
     place = prime.get("start", 0) + prime.get("tokens", 0)
-    return Sample(read_stream(path, codec).tokens, prime.get("origin", ""), place, entry.get("label"))
+    tokens = read_stream(path, codec).tokens
+    drawn = tokens[1:] if codec.kind == "pixels" else tokens  # the first says nothing
+    return Sample(drawn, prime.get("origin", ""), place, entry.get("label"))
 
 
 def _clip_length(codec: CodecSettings, settings: EvaluateSettings) -> int:

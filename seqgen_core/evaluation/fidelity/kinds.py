@@ -131,7 +131,7 @@ class PixelsKind:
     def __init__(self, codec: PixelsCodecSettings, training: TokenArrays) -> None:
         from seqgen_core.evaluation.fidelity.embedding import PixelEmbedding
 
-        self._levels, self._length = codec.levels, codec.tokens.length
+        self._levels, self._size = codec.levels, codec.tokens.length - 1
         images = np.asarray(self._seen(list(_first(training, LEARNT_TOKENS))), np.float64)
         self._embedding = PixelEmbedding(images)
         self._told = PixelEmbedding(images, CLASSIFIED_COMPONENTS)
@@ -149,15 +149,13 @@ class PixelsKind:
         return self._told(self._seen(clips))
 
     def _seen(self, clips: TokenArrays) -> NDArray[np.float32]:
-        """Intensities (images, F) from 0 to 1 of whole images, whose first token says nothing."""
+        """Intensities (images, F) from 0 to 1 of images without their first token, which says nothing."""
         for tokens in clips:
-            if len(tokens) not in (self._length, self._length - 1):
+            if len(tokens) != self._size:
                 raise SeqgenError(
-                    f"An image of {len(tokens)} tokens is not whole.", f"{self._length - 1}.", "Draw whole images."
+                    f"A clip of {len(tokens)} intensities is no whole image.", f"{self._size}.", "Leave --length out."
                 )
-        return np.stack([np.asarray(tokens)[1 - self._length :] for tokens in clips]).astype(np.float32) / (
-            self._levels - 1
-        )
+        return np.stack([np.asarray(tokens) for tokens in clips]).astype(np.float32) / (self._levels - 1)
 
 
 def _first(recordings: TokenArrays, most: int) -> list[NDArray[np.integer]]:
