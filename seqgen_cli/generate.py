@@ -50,6 +50,8 @@ def generate(
     engine: Annotated[str | None, flag(GenerateSettings, "engine")] = None,
     weights: Annotated[str | None, flag(GenerateSettings, "weights")] = None,
     threads: Annotated[int | None, flag(GenerateSettings, "threads")] = None,
+    format: Annotated[str | None, flag(GenerateSettings, "format")] = None,
+    bitrate: Annotated[int | None, flag(GenerateSettings, "bitrate")] = None,
     out: Annotated[Path | None, flag(GenerateSettings, "out", metavar="DIR")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="First compare the engine with the plain forward on this very model.")
@@ -88,6 +90,8 @@ def generate(
         "generate.engine": engine,
         "generate.weights": weights,
         "generate.threads": threads,
+        "generate.format": format,
+        "generate.bitrate": bitrate,
         "generate.out": out,
     }
     project = shared.project(["generate"], flags, overrides=overrides)
@@ -154,7 +158,7 @@ def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
             (name, f"{measures(codec, e['bits_per_token'])[word]:.3f}", *(f"{e[figure]:.2f}" for figure in shown))
             for e in entries
             for part, name in e["files"].items()
-            if part.split()[0] in ("clip", "joined") and part.split()[-1] in ("clip", "joined", "wav")
+            if part.split()[0] in ("clip", "joined") and part.split()[-1] not in ("midi", "png")
         ],
     )
     if "candidates" in head:

@@ -108,7 +108,7 @@ TABLE = [
         nothing,
         "train --stesp 3",
         2,
-        "No such option: --stesp (Possible options: --set, --stats, --steps)",
+        "No such option: --stesp (did you mean '--steps'?)",
         "seqgen train --help",
     ),
     (
@@ -130,8 +130,16 @@ TABLE = [
         "seqgen init",
     ),
     (nothing, "train --max-time soon", 2, "'soon' is no duration; write seconds or, for example, 90s", "seqgen init"),
-    (nothing, "train --device gpu", 2, "train.device = 'gpu' is not right", "seqgen init"),
-    (nothing, "train --precision fp8", 2, "train.precision = 'fp8' is not right", "seqgen init"),
+    (
+        nothing,
+        "train --device gpu",
+        2,
+        "= 'gpu' is not right: auto, cpu, cuda, cuda:N or mps (did you mean 'cuda'?)",
+        "",
+    ),
+    (nothing, "train --precision bf61", 2, "train.precision = 'bf61' is not right", "seqgen init"),
+    (nothing, "train --precision bf61", 2, "(did you mean 'bf16'?)", "seqgen init"),
+    (nothing, "train precision=tf32", 2, "train.precision = tf32 is for CUDA; this is cpu", "fp32 or bf16"),
     (nothing, "train bach_size=3", 2, "no setting 'bach_size' here (did you mean 'batch_size'?)", "seqgen init"),
     (nothing, "train --set window", 2, "'window' is no setting", "key=value"),
     (nothing, "train --model wavnet", 2, "There is no model 'wavnet' (did you mean 'wavenet'?)", "--model"),
@@ -146,9 +154,10 @@ TABLE = [
     (nothing, "train kernel_size=4", 2, "4 is even; Seq-U-Net needs an odd kernel, so 3 or 5", "seqgen init"),
     (nothing, "generate --temperature -1", 2, "generate.temperature = -1.0 is not right", "seqgen init"),
     (nothing, "generate --top-p 2", 2, "generate.top_p = 2.0 is not right", "seqgen init"),
-    (nothing, "generate --split tset", 2, "generate.split = 'tset' is not right", "seqgen init"),
+    (nothing, "generate --split tset", 2, "'tset' is not right: input should be 'train', 'valid' or 'test' (did", ""),
     (nothing, "generate --checkpoint first", 2, "generate.checkpoint = 'first' is not right", "seqgen init"),
-    (nothing, "evaluate temperature=2", 2, "There is no setting 'temperature' here", "seqgen init"),
+    (nothing, "generate --checkpoint bset", 2, "best, last, or a step number (did you mean 'best'?)", "seqgen init"),
+    (nothing, "evaluate dither=2", 2, "There is no setting 'dither' here", "seqgen init"),
     (nothing, "train --config my.toml", 2, "There is no settings file my.toml", "seqgen init"),
     (bad_toml, "train", 2, "seqgen.toml is not valid TOML", "seqgen init"),
     (several_problems, "train", 2, "There is no setting 'train.step' (did you mean 'steps'?)", "seqgen init"),
@@ -157,6 +166,8 @@ TABLE = [
     (no_runs, "evaluate", 2, "There is no run in runs", "seqgen train"),
     (no_runs, "train --resume", 2, "There is no run in runs", "seqgen train"),
     (nothing, "generate runs/nix", 2, "There is no run at runs/nix (no settings.toml in it)", "seqgen train"),
+    (nothing, "generate wavenett", 2, "There is no run at wavenett", "Did you mean runs/wavenet?"),
+    (nothing, "train wavenett --resume", 2, "There is no run at runs/wavenett", "Did you mean runs/wavenet?"),
     (nothing, "train runs/nix --resume", 2, "There is no run at runs/nix", "seqgen train"),
     (nothing, "train data/prepared", 2, "data/prepared is no run and not an empty folder", "new folder"),
     (nothing, "generate sequnet --checkpoint 5", 2, "holds no checkpoint of step 5", "Steps there: 4, 8."),
@@ -349,7 +360,7 @@ def test_faults_of_the_disk(trained_project, program, monkeypatch, number, text)
     def fail(*arguments):
         raise OSError(number, os.strerror(number), "clips/clip-000.wav")
 
-    monkeypatch.setattr(sound, "write_wav", fail)
+    monkeypatch.setattr(sound, "write_sound", fail)
     out = program("generate", "sequnet", "--length", "3", "--out", "clips")
     assert out.code == 1
     assert f"error: clips/clip-000.wav: {text}" in out.err

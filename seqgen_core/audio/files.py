@@ -1,4 +1,4 @@
-"""Sound files in and out: any common format as blocks of float32, 16-bit WAV as output.
+"""Sound files in and out: any common format as blocks of float32, 16-bit WAV as output (encoders.py has others).
 
 What a damaged file gives is decided here. Sound that decodes is used, with a warning that says what is missing: a file
 that was cut, that states a wrong length, or whose decoding stops half-way. A file is set aside, with
@@ -8,21 +8,20 @@ Axes: T time in frames, C channels.
 """
 
 import contextlib
-import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from seqgen_core.audio.codec import first_non_finite
 from seqgen_core.audio.containers import mp3_states_its_length, ogg_lacks_its_end, starts_like_mp3, wav_data
 from seqgen_core.audio.decoders import AvDecoder, DecodeError, Decoder, SoundfileDecoder
+from seqgen_core.audio.encoders import pcm16 as pcm16
+from seqgen_core.audio.encoders import write_sound
 from seqgen_core.audio.resample import ResampleStream
 from seqgen_core.errors import SeqgenError
-from seqgen_core.files import written_atomically
 
 SLOWEST_RATE, FASTEST_RATE = 1000, 768_000  # Hz
 BLOCK = 65536  # frames of a block, about; memory use does not depend on the file's length
@@ -199,34 +198,13 @@ def read_mono(path: Path, rate: int) -> NDArray[np.float32]:
         return np.concatenate([*parts, stream.finish()])
 
 
-def pcm16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
-    """Amplitudes in [-1, 1], of any shape, as 16-bit samples; k / 32768 becomes k, and what is beyond is clamped."""
-    return np.clip(np.round(np.asarray(waveform, np.float64) * 32768), -32768, 32767).astype("<i2")
-
-
 def write_wav(path: Path, waveform: NDArray[np.floating] | Iterable[NDArray[np.floating]], rate: int) -> None:
     """Write a waveform (T,) or (T, C) in [-1, 1] as 16-bit PCM, atomically; what is beyond full scale is clamped.
 
     It may come in pieces, none of which is kept. A sample k / 32768 comes back from reading exactly.
     Raises SeqgenError where a sample is not finite, OSError.
     """
-    pieces = iter([waveform] if isinstance(waveform, np.ndarray) else waveform)
-    first = np.asarray(next(pieces, np.zeros(0)), np.float64)
-    channels = 1 if first.ndim == 1 else first.shape[1]
-    written = 0
-    with (
-        written_atomically(Path(path)) as stream,
-        soundfile.SoundFile(stream, "w", rate, channels, format="WAV", subtype="PCM_16") as sound,
-    ):
-        for piece in itertools.chain([first], pieces):
-            samples = np.asarray(piece, np.float64)
-            bad = first_non_finite(samples.reshape(-1))
-            if bad is not None:
-                raise SeqgenError(
-                    f"sample {written + bad} for {path} is {samples.reshape(-1)[bad]}.", "A waveform of finite numbers."
-                )
-            sound.write(pcm16(samples))
-            written += samples.size
+    write_sound(path, waveform, rate)
 
 
 def _refusal(first: str, second: str) -> str:

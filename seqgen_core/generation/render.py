@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from seqgen_core.audio.encoders import Tags
 from seqgen_core.files import write_text_atomically
 from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.kept import Tokens, joined
@@ -14,8 +15,11 @@ from seqgen_core.settings.run import RunSettings
 SHEET = "sheet.json"
 
 
-def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
-    """Write clip-NNN files, or those of prime, continuation and both joined; return the clip's entry of the sheet."""
+def write_clip(clip: Clip, renderer: Renderer, folder: Path, tags: Tags | None = None) -> dict[str, Any]:
+    """Write clip-NNN files, or those of prime, continuation and both joined; return the clip's entry of the sheet.
+
+    tags: what files with room for it say of themselves.
+    """
     stem = f"clip-{clip.number:03d}"
     entry: dict[str, Any] = {
         "clip": clip.number,
@@ -31,12 +35,12 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path) -> dict[str, Any]:
         entry["label"] = clip.prime.label
     if not continues(clip) or not renderer.separable:
         shown = clip.tokens if renderer.separable else whole(clip)
-        entry["files"] = _named("clip", renderer.write(shown, folder / stem))
+        entry["files"] = _named("clip", renderer.write(shown, folder / stem, tags))
     else:
         parts = {"prime": clip.prime.tokens, "continuation": clip.tokens, "joined": whole(clip)}
         entry["files"] = {}
         for part, tokens in parts.items():
-            entry["files"] |= _named(part, renderer.write(tokens, folder / f"{stem}-{part}"))
+            entry["files"] |= _named(part, renderer.write(tokens, folder / f"{stem}-{part}", tags and tags.of(part)))
     if continues(clip):
         entry["prime"] = {
             "origin": clip.prime.origin,

@@ -5,12 +5,13 @@ import io
 import math
 import struct
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from seqgen_core.errors import SeqgenError
 from seqgen_core.files import write_bytes_atomically
@@ -110,10 +111,15 @@ def scaled(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     return np.stack(planes, axis=-1)
 
 
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an image uint8 (H, W, C), C = 1, 3 or 4 (with transparency), as PNG. Raises OSError."""
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+def write_png(path: Path, image: NDArray[np.uint8], texts: Mapping[str, str] | None = None) -> None:
+    """Write an image uint8 (H, W, C), C = 1, 3 or 4 (with transparency), as PNG. Raises OSError.
+
+    texts: what the file says of itself, by the keywords of the PNG standard, such as Title.
+    """
+    buffer, told = io.BytesIO(), PngInfo()
+    for keyword, text in (texts or {}).items():
+        told.add_itxt(keyword, text)
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG", pnginfo=told)
     write_bytes_atomically(path, buffer.getvalue())
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqgen_core.audio.encoders import Encoding
 from seqgen_core.audio.features import read_features
 from seqgen_core.data.store import VERIFIED_AT_ONCE
 from seqgen_core.devices import choose_device, memory_guard
@@ -19,6 +20,7 @@ from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.dither import BURST, WINDOW, Dither, check_dither
 from seqgen_core.generation.engines import Choice, choose_engine
 from seqgen_core.generation.ranking import Ranked, check_rank
+from seqgen_core.generation.rendering.base import NOTES_RATE
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.generation.starts import Prime
 from seqgen_core.library.generation import Generation
@@ -27,6 +29,7 @@ from seqgen_core.library.streaming import ClipStream
 from seqgen_core.library.writing import ClipWriter, Written, sheet_folder
 from seqgen_core.models.base import CausalModel
 from seqgen_core.progress import Progress
+from seqgen_core.settings.codec import AudioCodecSettings, CodecSettings, NotesCodecSettings
 from seqgen_core.settings.generate import GenerateSettings
 from seqgen_core.streams import Upsampled
 
@@ -103,7 +106,7 @@ class Drawing:
         """
         ranked = self._ranked()
         with sheet_folder(folder or self.settings.out, self.run.path) as place:
-            writer = ClipWriter(self.run.path, self.run.settings, self.settings, self.step, str(self.engine), place)
+            writer = ClipWriter(self.run, self.settings, self.step, str(self.engine), place)
             try:
                 for clip in ranked or self._drawn():
                     writer.add(clip)
@@ -162,6 +165,7 @@ def prepare_drawing(run: "Run", settings: GenerateSettings, progress: Progress) 
         check_rank(settings.rank, 1 if settings.conditional else settings.count)
     if settings.dither:
         check_dither(codec, filters)
+    _check_format(codec, settings, progress)
     label = class_number(settings.label, run.path, run.settings, needed=not settings.conditional)
     device = choose_device(settings.device)
     model, step = run.model(settings.checkpoint, ema=settings.ema, device=device, progress=progress)
@@ -183,6 +187,21 @@ def prepare_drawing(run: "Run", settings: GenerateSettings, progress: Progress) 
     if settings.rank:
         primes = primes[:different] * settings.rank
     return Drawing(run, settings, model, step, engine, tuple(primes), length, different, dither, progress)
+
+
+def _check_format(codec: CodecSettings, settings: GenerateSettings, progress: Progress) -> None:
+    """Raise UsageError where the format of sound files makes no sense; say where sound is resampled for it."""
+    encoding = Encoding(settings.format, settings.bitrate)
+    if not isinstance(codec, AudioCodecSettings | NotesCodecSettings):
+        if encoding != Encoding():
+            raise UsageError(
+                f"--format and --bitrate are of sound; the run was trained on {codec}.", hint="Leave them out."
+            )
+        return
+    rate = codec.rate if isinstance(codec, AudioCodecSettings) else NOTES_RATE
+    encoding.check(rate)
+    if encoding.rate(rate) != rate:
+        progress.say(f"{settings.format} knows no {rate} Hz: written at {encoding.rate(rate)} Hz")
 
 
 def _primes(

@@ -15,6 +15,7 @@ from seqgen_core.generation import render
 from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.kept import Tokens
 from seqgen_core.generation.ranking import Candidate
+from seqgen_core.generation.rendering.base import NOTES_RATE
 from seqgen_core.library.writing import ClipWriter, sheet_folder
 from seqgen_core.settings.codec import (
     AudioCodecSettings,
@@ -70,10 +71,9 @@ class Generation:
         """
         tokens = self._tokens(number, part)
         if isinstance(self.codec, NotesCodecSettings):
-            from seqgen_core.generation.rendering.notes import RATE
             from seqgen_core.notes.sound import render_sound
 
-            return render_sound(np.asarray(tokens), self.codec, RATE).astype(np.float32), RATE
+            return render_sound(np.asarray(tokens), self.codec, NOTES_RATE).astype(np.float32), NOTES_RATE
         if not isinstance(self.codec, AudioCodecSettings):
             raise self._refusal("no sound")
         from seqgen_core.audio.codec import AudioCodec
@@ -108,7 +108,7 @@ class Generation:
         Returns the sheet's path. Raises UsageError where the folder holds clips already, OSError.
         """
         with sheet_folder(self.settings.out if folder is None else Path(folder), self.run.path) as place:
-            writer = ClipWriter(self.run.path, self.run.settings, self.settings, self.step, self.engine, place)
+            writer = ClipWriter(self.run, self.settings, self.step, self.engine, place)
             for clip in self.clips:
                 writer.add(clip)
             return writer.finish(self.candidates).sheet

@@ -76,6 +76,12 @@ class Run:
         self._data: PreparedData | None = None
         self._loaded: dict[tuple[int | str, bool, str], tuple[CausalModel, int]] = {}
 
+    @property
+    def name(self) -> str:
+        """What the run is called: its folder's name, also where it was exported since."""
+        name = getattr(self._source, "name", "") or self.path.resolve().name
+        return name.encode("utf-8", "backslashreplace").decode()
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {self.settings.model.kind} on {self.settings.data.codec})"
 

@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import datetime
+import importlib.metadata
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from seqgen_core.audio.encoders import Encoding, Tags
 from seqgen_core.errors import UsageError
 from seqgen_core.generation import render
 from seqgen_core.generation.clips import Clip
@@ -15,7 +17,9 @@ from seqgen_core.generation.kept import Tokens
 from seqgen_core.generation.ranking import HIGHEST, LOWEST, Candidate
 from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.settings.generate import GenerateSettings
-from seqgen_core.settings.run import RunSettings
+
+if TYPE_CHECKING:
+    from seqgen_core.library.run import Run
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,11 @@ class Written:
 class ClipWriter:
     """Writes clips of one drawing into a folder, and after each a sheet of those that are there."""
 
-    def __init__(
-        self, run: Path, run_settings: RunSettings, settings: GenerateSettings, step: int, engine: str, folder: Path
-    ) -> None:
-        self._folder, self._codec = folder, run_settings.data.codec
-        self._renderer = renderer_for(self._codec)
-        self._head = render.sheet_head(run, run_settings, step, settings.seed, ema=settings.ema)
+    def __init__(self, run: "Run", settings: GenerateSettings, step: int, engine: str, folder: Path) -> None:
+        self._folder, self._codec = folder, run.settings.data.codec
+        self._renderer = renderer_for(self._codec, Encoding(settings.format, settings.bitrate))
+        self._name, self._step, self._seed = run.name, step, settings.seed
+        self._head = render.sheet_head(run.path, run.settings, step, settings.seed, ema=settings.ema)
         self._head |= {"settings": settings.model_dump(mode="json"), "engine": engine}
         self._entries: list[dict[str, Any]] = []
         self._shown: list[Tokens] = []
@@ -54,10 +57,14 @@ class ClipWriter:
         """Write one clip, and the sheet anew. Raises OSError."""
         self._tokens += len(clip.tokens)
         self._seconds += clip.seconds
-        self._entries.append(render.write_clip(clip, self._renderer, self._folder))
+        self._entries.append(render.write_clip(clip, self._renderer, self._folder, self._tags(clip)))
         if self._codec.unit != "sample":  # sound is not shown all at once
             self._shown.append(render.whole(clip))
         render.write_sheet(self._folder, self._head, self._entries)
+
+    def _tags(self, clip: Clip) -> Tags:
+        comment = f"drawn by a model: run {self._name}, step {self._step}, seed {self._seed}, clip {clip.number}"
+        return Tags(f"{self._name}, clip {clip.number}", f"seqgen {importlib.metadata.version('seqgen')}", comment)
 
     @property
     def written(self) -> int:

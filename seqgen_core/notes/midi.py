@@ -79,8 +79,11 @@ def read_piece(path: Path, settings: NotesCodecSettings) -> Piece:
     return Piece(roll, beyond)
 
 
-def write_midi(path: Path, roll: ArrayLike, settings: NotesCodecSettings) -> None:
-    """Write a roll (frames, keys) as a MIDI file of type 0, atomically; read_midi gives it back. Raises OSError."""
+def write_midi(path: Path, roll: ArrayLike, settings: NotesCodecSettings, title: str = "") -> None:
+    """Write a roll (frames, keys) as a MIDI file of type 0, atomically; read_midi gives it back. Raises OSError.
+
+    title: name of the track, of which what is not Latin-1, the only letters that MIDI knows, becomes a question mark.
+    """
     grid = np.asarray(roll)
     tempo, resolution = _tempo(settings.rate)
     ticks_per_frame = 1e6 * resolution / (settings.rate * tempo)
@@ -89,6 +92,9 @@ def write_midi(path: Path, roll: ArrayLike, settings: NotesCodecSettings) -> Non
         number = settings.lowest + key
         events += [(round(start * ticks_per_frame), 1, number), (round(stop * ticks_per_frame), 0, number)]
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=tempo), mido.Message("program_change", program=0)])
+    if title:
+        named = title.encode("latin-1", "replace").decode("latin-1")
+        track.insert(0, mido.MetaMessage("track_name", name=named))
     now = 0
     for tick, begins, number in sorted(events):
         what = "note_on" if begins else "note_off"

@@ -9,6 +9,9 @@ from seqgen_core.settings.base import Settings
 from seqgen_core.settings.durations import Duration
 from seqgen_core.settings.train import DEVICE_PATTERN
 
+SoundFormat = Literal["wav", "wav24", "float", "flac", "mp3", "opus"]
+"""How sound is written; the plain wav is of 16 bits, float of 32."""
+
 
 class GenerateSettings(Settings):
     """How clips are drawn from a trained model."""
@@ -61,5 +64,9 @@ class GenerateSettings(Settings):
     """CPU threads; 0 takes one, or for large models more, but leaves a core free."""
     block: Duration = Field(0.05, gt=0, le=10)
     """Seconds of sound that --stream writes at a time; texts come token by token."""
+    format: SoundFormat = "wav"
+    """Files of sound: wav (16 bits), wav24, float (32-bit), flac, mp3 or opus."""
+    bitrate: int | None = Field(None, ge=6, le=320)
+    """kbit/s of mp3 and opus; without it what suits the sampling rate."""
     out: Path | None = None
     """Folder for the clips; without it samples/<time> in the run, or NAME-samples/<time> beside an exported file."""

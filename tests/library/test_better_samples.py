@@ -1,14 +1,26 @@
 """What `seqgen generate` does for better samples, from the command to the sheet: ranking, dither, a stop on the way."""
 
+import importlib.metadata
 import json
 from pathlib import Path
 
+import av
+import mido
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
+from tiny import make_images, make_run
 
+from seqgen_core.audio.encoders import Encoding, Tags
+from seqgen_core.audio.files import read_mono
+from seqgen_core.errors import UsageError
 from seqgen_core.generation import clips
+from seqgen_core.generation.rendering import renderer_for
 from seqgen_core.library import load_run
+from seqgen_core.notes.codec import NotesCodec
+from seqgen_core.settings.codec import NotesCodecSettings
+from seqgen_core.training import loop
 
 
 def test_the_best_of_many_are_kept_and_all_are_listed(trained_project, program):
@@ -66,6 +78,52 @@ def test_dither_frees_what_a_cold_model_traps(trained_project, program):
         assert freed.json["clips"][0]["dithered"] % 10 == 0
     assert ("dithered" in freed.json["clips"][0]) == (not np.array_equal(*sounds))
     assert np.abs(np.frombuffer(streamed.raw, "<i2").astype(int) - sounds[1]).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["wav24", "float", "flac", "mp3", "opus"])
+def test_sound_of_other_formats_says_where_it_is_from(trained_project, program, name):
+    out = program("generate", "tcn", "--length", 400, "--format", name, "--out", "clips", "--json")
+    assert out.code == 0, out.err
+    suffix = "wav" if name in ("wav24", "float") else name
+    assert out.json["clips"][0]["files"] == {"clip": f"clip-000.{suffix}"}
+    drawn, _ = load_run("runs/tcn").generate(length=400).waveform()
+    heard = read_mono(Path("clips", f"clip-000.{suffix}"), 1000)
+    assert abs(len(heard) - 400) <= 1
+    assert (name in ("mp3", "opus")) == ("written at 8000 Hz" in out.err)
+    if name not in ("mp3", "opus"):
+        np.testing.assert_allclose(heard, drawn, atol=2**-15)
+    with av.open(f"clips/clip-000.{suffix}") as file:
+        said = " ".join({**file.metadata, **file.streams[0].metadata}.values())
+    assert "tcn, clip 0" in said
+    assert "drawn by a model: run tcn, step 8, seed 0, clip 0" in said
+    assert f"seqgen {importlib.metadata.version('seqgen')}" in said
+
+
+def test_formats_that_cannot_be_meant(trained_project, program):
+    for arguments, said in (
+        (["--bitrate", 64], "bitrate = 64 is of mp3 and opus, not of wav"),
+        (["--format", "mp3", "--bitrate", 320], "mp3 at 8000 Hz takes 8 to 64"),
+        (["--format", "mp4"], "'wav', 'wav24', 'float', 'flac', 'mp3' or 'opus'"),
+    ):
+        out = program("generate", "tcn", *arguments)
+        assert (out.code, said in out.err) == (2, True), out.err
+
+
+def test_pictures_and_scores_say_where_they_are_from(tmp_path):
+    data = make_images(tmp_path / "images")
+    loop.train(make_run(tmp_path / "run", data, "pixelcnn", steps=2), data)
+    drawn = load_run(tmp_path / "run").generate(count=1)
+    with Image.open(drawn.write(tmp_path / "clips").with_name("clip-000.png")) as image:
+        assert image.text["Title"] == "run, clip 0"
+        assert image.text["Comment"].endswith("run run, step 2, seed 0, clip 0")
+    with pytest.raises(UsageError, match="--format and --bitrate are of sound"):
+        load_run(tmp_path / "run").draw(format="flac")
+    roll = np.eye(5, dtype=np.uint8)
+    notes = NotesCodecSettings(lowest=60, keys=5, rate=4)
+    names = renderer_for(notes, Encoding("flac")).write(roll, tmp_path / "x", Tags("ein Stück, clip 3"))
+    assert names == {"midi": "x.mid", "png": "x.png", "flac": "x.flac"}
+    assert mido.MidiFile(tmp_path / "x.mid").tracks[0].name == "ein Stück, clip 3"
+    np.testing.assert_array_equal(NotesCodec(notes).read(tmp_path / "x.mid"), roll)
 
 
 @pytest.fixture

@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from seqgen_core.audio.encoders import Tags
 from seqgen_core.generation.kept import Tokens
 from seqgen_core.previews import Preview
+
+NOTES_RATE = 16000
+"""Hz of the sound that is made of notes."""
 
 
 class Renderer(Protocol):
@@ -14,10 +18,11 @@ class Renderer(Protocol):
     separable: bool
     """Whether a prime and what continues it make sense apart; the parts of an image do not."""
 
-    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
+    def write(self, tokens: Tokens, stem: Path, tags: Tags | None = None) -> dict[str, str]:
         """Write tokens (N, *shape) as files whose names begin with stem.name; the names written, by what they hold.
 
-        Such as {"wav": "clip-000.wav"}, or {"midi": …, "png": …, "wav": …}. Raises OSError.
+        Such as {"wav": "clip-000.wav"}, or {"midi": …, "png": …, "wav": …}. tags: what files with room for it say of
+        themselves. Raises OSError.
         """
         ...
 

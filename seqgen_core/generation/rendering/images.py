@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqgen_core.audio.encoders import Tags
 from seqgen_core.generation.kept import Tokens
 from seqgen_core.images.codec import PixelsCodec
 from seqgen_core.images.files import with_channels, write_grid, write_png
@@ -23,10 +24,11 @@ class ImagesRenderer:
     def __init__(self, settings: PixelsCodecSettings) -> None:
         self.codec = PixelsCodec(settings)
 
-    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
+    def write(self, tokens: Tokens, stem: Path, tags: Tags | None = None) -> dict[str, str]:
         """Write tokens (N,), the one that every image begins with included, as stem.png; what is missing is grey."""
         name = f"{stem.name}.png"
-        write_png(stem.with_name(name), self.codec.decode(np.asarray(tokens)))
+        texts = {} if tags is None else {"Title": tags.title, "Software": tags.software, "Comment": tags.comment}
+        write_png(stem.with_name(name), self.codec.decode(np.asarray(tokens)), texts)
         return {"png": name}
 
     def measures(self, tokens: Tokens) -> dict[str, float | str]:

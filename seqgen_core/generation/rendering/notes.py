@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from seqgen_core.audio.files import write_wav
+from seqgen_core.audio.encoders import Encoding, Tags, write_sound
 from seqgen_core.generation.kept import Tokens
+from seqgen_core.generation.rendering.base import NOTES_RATE as RATE
 from seqgen_core.notes.midi import write_midi
 from seqgen_core.notes.picture import draw_roll, roll_image
 from seqgen_core.notes.rolls import held_notes, note_name
@@ -14,24 +15,23 @@ from seqgen_core.notes.sound import render_sound
 from seqgen_core.previews import Preview
 from seqgen_core.settings.codec import NotesCodecSettings
 
-RATE = 16000  # Hz of the sound
-
 
 class NotesRenderer:
-    """Writes each clip as a MIDI file, a PNG of its roll, and a WAV file of plucked strings."""
+    """Writes each clip as a MIDI file, a PNG of its roll, and a sound file of plucked strings."""
 
     separable = True
 
-    def __init__(self, settings: NotesCodecSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: NotesCodecSettings, encoding: Encoding) -> None:
+        self.settings, self.encoding = settings, encoding
 
-    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
-        """Write tokens (N, keys) as stem.mid, stem.png and stem.wav."""
-        roll = np.asarray(tokens)
-        names = {"midi": f"{stem.name}.mid", "png": f"{stem.name}.png", "wav": f"{stem.name}.wav"}
-        write_midi(stem.with_name(names["midi"]), roll, self.settings)
+    def write(self, tokens: Tokens, stem: Path, tags: Tags | None = None) -> dict[str, str]:
+        """Write tokens (N, keys) as stem.mid, stem.png and stem.wav, or sound of another encoding."""
+        roll, suffix = np.asarray(tokens), self.encoding.suffix
+        names = {"midi": f"{stem.name}.mid", "png": f"{stem.name}.png", suffix: f"{stem.name}.{suffix}"}
+        write_midi(stem.with_name(names["midi"]), roll, self.settings, title="" if tags is None else tags.title)
         draw_roll(stem.with_name(names["png"]), roll, self.settings)
-        write_wav(stem.with_name(names["wav"]), render_sound(roll, self.settings, RATE), RATE)
+        sound = render_sound(roll, self.settings, RATE)
+        write_sound(stem.with_name(names[suffix]), sound, RATE, self.encoding, tags)
         return names
 
     def measures(self, tokens: Tokens) -> dict[str, float | str]:

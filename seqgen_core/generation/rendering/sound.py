@@ -1,4 +1,4 @@
-"""Sound: tokens to 16-bit WAV files."""
+"""Sound: tokens to files of sound."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,25 +6,26 @@ from pathlib import Path
 import numpy as np
 
 from seqgen_core.audio.codec import AudioCodec
-from seqgen_core.audio.files import write_wav
+from seqgen_core.audio.encoders import Encoding, Tags, write_sound
 from seqgen_core.generation.kept import Tokens, pieces
 from seqgen_core.previews import Preview
 from seqgen_core.settings.codec import AudioCodecSettings
 
 
 class SoundRenderer:
-    """Writes each clip as one WAV file."""
+    """Writes each clip as one file of the encoding."""
 
     separable = True
 
-    def __init__(self, settings: AudioCodecSettings) -> None:
-        self.codec = AudioCodec(settings)
+    def __init__(self, settings: AudioCodecSettings, encoding: Encoding) -> None:
+        self.codec, self.encoding = AudioCodec(settings), encoding
 
-    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
-        """Write tokens (N,) as stem.wav, piece by piece."""
-        name = f"{stem.name}.wav"
-        write_wav(stem.with_name(name), (self.codec.decode(piece) for piece in pieces(tokens)), self.codec.rate)
-        return {"wav": name}
+    def write(self, tokens: Tokens, stem: Path, tags: Tags | None = None) -> dict[str, str]:
+        """Write tokens (N,) as stem.wav, stem.flac or the like, piece by piece."""
+        suffix, waveform = self.encoding.suffix, (self.codec.decode(piece) for piece in pieces(tokens))
+        name = f"{stem.name}.{suffix}"
+        write_sound(stem.with_name(name), waveform, self.codec.rate, self.encoding, tags)
+        return {suffix: name}
 
     def measures(self, tokens: Tokens) -> dict[str, float | str]:
         """Seconds, and the peak and root mean square of the amplitudes."""

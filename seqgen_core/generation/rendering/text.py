@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqgen_core.audio.encoders import Tags
 from seqgen_core.files import write_text_atomically
 from seqgen_core.generation.kept import Tokens
 from seqgen_core.previews import Preview
@@ -22,8 +23,8 @@ class TextRenderer:
     def __init__(self, settings: TextCodecSettings) -> None:
         self.codec = TextCodec(settings)
 
-    def write(self, tokens: Tokens, stem: Path) -> dict[str, str]:
-        """Write tokens (N,) as stem.txt."""
+    def write(self, tokens: Tokens, stem: Path, tags: Tags | None = None) -> dict[str, str]:
+        """Write tokens (N,) as stem.txt, in which there is no room for tags."""
         name = f"{stem.name}.txt"
         write_text_atomically(stem.with_name(name), self.codec.decode(np.asarray(tokens)))
         return {"text": name}
