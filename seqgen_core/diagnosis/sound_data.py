@@ -55,8 +55,8 @@ BAND = check(
     "data",
     looks_at="whether the files come at a lower rate than the data's, and whether the mean spectrum falls off a cliff "
     "with nothing above it, as in sound that was up-sampled or went through MP3",
-    thresholds=f"a file's rate below the data's, or a fall of {BAND_DROP:g} dB (of tokens {BAND_DROP_TOKENS:g} dB, where the "
-    "codec's noise does not hide it) below 0.75 of half the rate; above that a remark",
+    thresholds=f"a file's rate below the data's, or a fall of {BAND_DROP:g} dB (of tokens {BAND_DROP_TOKENS:g} dB, "
+    "where the codec's noise does not hide it) below 0.75 of half the rate; above that a remark",
     advice="Prepare at the rate that the sound fills, so that no samples are spent on an empty band.",
 )
 LEVEL = check(
