@@ -6,6 +6,7 @@ zero. Operations that do not run at every token stand in branches that are not t
 Axes: B batch, C channels, K taps, P values kept.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from onnx import GraphProto
 
 from seqgen_core.exporting.onnx_nodes import FLOAT, INT64, Nodes, value_info
 from seqgen_core.exporting.onnx_operations import Operations
-from seqgen_core.exporting.onnx_plan import Block, kept_slots, nest, real_reads
+from seqgen_core.exporting.onnx_plan import Block, Layout, kept_slots, nest, real_reads
 from seqgen_core.exporting.onnx_slots import Slots, Values
 from seqgen_core.exporting.onnx_start import Beginning
 from seqgen_core.models.steps.program import Operation, Slot, StepProgram
@@ -46,19 +47,24 @@ class StepGraph:
         self.program, self.beginning, self.nodes = program, beginning, Nodes(graph)
         self.slots = Slots(program, self.nodes)
         self.operations = Operations(program, self.nodes, self.slots)
-        self.block, self.kept = nest(program.operations), kept_slots(program)
+        self.block = nest(program.operations)
+        self.layout = Layout(self.block, {slot: self.slots.width(slot) for slot in kept_slots(program)})
         self.readers: dict[Slot, set[Operation]] = {}
         for operation in program.operations:
             for slot, _ in real_reads(operation):
                 self.readers.setdefault(slot, set()).add(operation)
+        kept = [self.layout.slots] if self.layout.slots else []
+        self.kept = {
+            f"state_{number}": slots for number, slots in enumerate([*kept, *([s] for s in self.layout.alone)])
+        }
+        self.begin = {name: self._begin_of(slots) for name, slots in self.kept.items()}
         self.state: list[Part] = []
-        self.begun = [slot for slot in self.kept if beginning.values(slot).any()]  # else with zeros
-        if beginning.waits or self.begun or any(operation.every > 1 for operation in program.operations):
+        begun = any(rows.any() for rows in self.begin.values())  # else with zeros
+        if beginning.waits or begun or any(operation.every > 1 for operation in program.operations):
             self.state.append(Part("clock", INT64, 1, each_clip=False))
         if program.taps > 1:
             self.state.append(Part("codes", INT64, program.taps - 1))
-        self.names = {slot: f"state_{number}" for number, slot in enumerate(self.kept)}
-        self.state += [Part(self.names[slot], FLOAT, program.slots[slot] * slot.channels) for slot in self.kept]
+        self.state += [Part(name, FLOAT, rows.shape[1]) for name, rows in self.begin.items()]
 
     def write(self) -> None:
         """Inputs, nodes, weights and outputs."""
@@ -79,6 +85,12 @@ class StepGraph:
             nodes.add("Identity", tensor, name=part.name)
         nodes.finish()
 
+    def _begin_of(self, slots: Sequence[Slot]) -> np.ndarray:
+        """Values of slots at the start, side by side, a row for each class or one for all."""
+        found = [self.beginning.values(slot) for slot in slots]
+        count = max(map(len, found))
+        return np.concatenate([np.broadcast_to(rows, (count, rows.shape[1])) for rows in found], axis=1)
+
     def _at_start(self) -> str:
         return self.nodes.add("Equal", "clock", self.nodes.whole([0]))
 
@@ -86,16 +98,13 @@ class StepGraph:
         """What an image's first token leaves, which is heard whatever it is."""
         nodes, beginning = self.nodes, self.beginning
         found = [self._of_class(beginning.outputs)]
-        slots = {name: slot for slot, name in self.names.items()}
         for part in self.state:
             if part.name == "clock":
                 found.append(nodes.add("Identity", nodes.whole([beginning.clock])))
             elif part.name == "codes":
                 found.append(self._of_class(beginning.codes - NOTHING))
-            elif slots[part.name] in self.begun:
-                found.append(self._of_class(beginning.values(slots[part.name])))
             else:
-                found.append(nodes.add("Identity", part.name))
+                found.append(self._of_class(self.begin[part.name]))
         return found
 
     def _of_class(self, rows: np.ndarray) -> str:
@@ -107,55 +116,75 @@ class StepGraph:
 
     def _step(self) -> list[str]:
         """One token: outputs, and the parts of the next state."""
-        nodes, program = self.nodes, self.program
+        nodes, program, slots = self.nodes, self.program, self.slots
         for slot in program.slots:
             if slot in self.beginning.constant:
-                self.slots.values[slot] = Values(self._of_class(self.beginning.values(slot)))
-        self.slots.values |= {slot: Values(name) for slot, name in self.names.items()}
-        for slot in [] if self.beginning.waits else self.begun:
-            begin = nodes.constant(self.beginning.values(slot), "begin")
-            self.slots.values[slot] = Values(nodes.add("Where", self._at_start(), begin, self.names[slot]))
+                slots.values[slot] = Values(self._of_class(self.beginning.values(slot)))
+        for name, kept in self.kept.items():
+            row = name
+            if self.begin[name].any() and not self.beginning.waits:
+                row = nodes.add("Where", self._at_start(), nodes.constant(self.begin[name], "begin"), name)
+            if kept == self.layout.slots:
+                slots.unpack(self.layout, row)
+            else:
+                slots.values[kept[0]] = Values(row)
         if program.taps > 1:
             newest = nodes.add("Unsqueeze", nodes.add("Sub", "token", nodes.whole([NOTHING])), nodes.whole([1]))
             self.operations.heard = nodes.beside(["codes", newest])
-        self._block(self.block)
-        following = {name: self.slots.values[slot].all for slot, name in self.names.items()}
+        self._parts(self.block, self.layout)
+        following = [slots.newest(program.outputs)]
         for part in self.state:
             if part.name == "clock":
-                following[part.name] = nodes.add("Add", "clock", nodes.whole([1]))
+                following.append(nodes.add("Add", "clock", nodes.whole([1])))
             elif part.name == "codes":
-                following[part.name] = nodes.cut(self.operations.heard, 1, program.taps)
-        return [self.slots.newest(program.outputs), *(following[part.name] for part in self.state)]
+                following.append(nodes.cut(self.operations.heard, 1, program.taps))
+            elif self.kept[part.name] == self.layout.slots:
+                following.append(slots.pack(self.layout))
+            else:
+                following.append(slots.values[self.kept[part.name][0]].all)
+        return following
 
-    def _block(self, block: Block) -> None:
+    def _parts(self, block: Block, layout: Layout) -> None:
+        inside = {inner.block: inner for inner in layout.rows}
         for part in block.parts:
             if isinstance(part, Block):
-                self._branch(part)
+                self._branch(part, inside.get(part))
             else:
                 self.operations.add(part)
 
-    def _branch(self, block: Block) -> None:
-        """Operations that are not always due: slots that others read keep what they have where they are not."""
-        nodes, inside = self.nodes, set(block.operations())
+    def _branch(self, block: Block, layout: Layout | None) -> None:
+        """Operations that are not always due: where they are not, the row of their slots stays as it is.
+
+        So do slots that are at home elsewhere, and those that nobody keeps but others read.
+        """
+        nodes, slots, inside = self.nodes, self.slots, set(block.operations())
+        packed = set(layout.slots) if layout else set()
+        kept = {slot for parts in self.kept.values() for slot in parts}
         shown = [
             slot
             for slot in block.written()
-            if slot in self.names or slot is self.program.outputs or not self.readers.get(slot, set()) <= inside
+            if slot not in packed
+            and (slot in kept or slot is self.program.outputs or not self.readers.get(slot, set()) <= inside)
         ]
-        before = dict(self.slots.values)
+        before = dict(slots.values), list(slots.rows)
+        row = [slots.row_of(layout)] if layout else []
 
         def due() -> list[str]:
-            self._block(block)
-            return [self.slots.values[slot].all for slot in shown]
+            if layout:
+                slots.unpack(layout, row[0])
+            self._parts(block, layout or Layout(block, {}))
+            return [*([slots.pack(layout)] if layout else []), *(slots.values[slot].all for slot in shown)]
 
         def otherwise() -> list[str]:
+            slots.values, slots.rows = dict(before[0]), list(before[1])
             # What is not there yet is made by another branch before it is read.
-            return [
-                nodes.add("Identity", before[slot].all if slot in before else nodes.zeros(self.slots.width(slot)))
-                for slot in shown
-            ]
+            there = [slots.whole(slot) or nodes.zeros(slots.width(slot)) for slot in shown]
+            return [nodes.add("Identity", name) for name in [*row, *there]]
 
         phase = nodes.add("Mod", "clock", nodes.whole([block.every]))
         condition = nodes.add("Equal", phase, nodes.whole([block.at]))
         found = nodes.branches(condition, due, otherwise, "value")
-        self.slots.values = {**before, **{slot: Values(name) for slot, name in zip(shown, found, strict=True)}}
+        slots.values, slots.rows = dict(before[0]), list(before[1])
+        if layout:
+            slots.take(layout, found[0])
+        slots.values |= {slot: Values(name) for slot, name in zip(shown, found[len(row) :], strict=True)}

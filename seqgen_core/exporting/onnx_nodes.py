@@ -46,6 +46,14 @@ class Nodes:
         self._nodes.append(helper.make_node("Split", [x], outputs, axis=axis))
         return outputs
 
+    def apart(self, x: str, widths: Sequence[int]) -> list[str]:
+        """Parts of so many columns each of a matrix."""
+        if len(widths) == 1:
+            return [x]
+        outputs = [self.name("part") for _ in widths]
+        self._nodes.append(helper.make_node("Split", [x, self.whole(widths)], outputs, axis=1))
+        return outputs
+
     def cut(self, x: str, first: int, stop: int) -> str:
         """Columns first to stop - 1 of a matrix."""
         return self.add("Slice", x, self.whole([first]), self.whole([stop]), self.whole([1]))

@@ -16,6 +16,9 @@ from seqgen_core.models.steps.program import Clear, Operation, Rows, Slot, StepP
 LONGEST_PERIOD = 2**20
 """Tokens after which the same operations are due again, up to which it is worked out what a token leaves unread."""
 
+LARGEST_PACKED = 2**14
+"""Numbers of a slot up to which they lie in one row with others: larger ones are not worth another copy."""
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -64,6 +67,53 @@ def nest(operations: Sequence[Operation], every: int = 1, at: int = 0) -> Block:
         run.append(operation)
     close()
     return Block(every, at, tuple(parts))
+
+
+class Layout:
+    """In which block the values of every slot of a state are at home, and how they lie side by side in its row.
+
+    A block is home to the slots that are written in it and nowhere else; its row has their values, those of the blocks
+    in it last. Where it is not due, its row stays as it is. Slots with more than LARGEST_PACKED numbers lie alone.
+    """
+
+    def __init__(self, block: Block, widths: dict[Slot, int]) -> None:
+        self.block, self.widths = block, widths
+        self.alone = [slot for slot, width in widths.items() if width > LARGEST_PACKED]
+        written = set(block.written())
+        packed = [slot for slot in widths if slot in written and slot not in self.alone]
+        inner = [part for part in block.parts if isinstance(part, Block)]
+        inside = [Layout(part, self._within(part, packed)) for part in inner]
+        self.rows = [layout for layout in inside if layout.slots]
+        below = {slot for layout in self.rows for slot in layout.slots}
+        self.own = [slot for slot in packed if slot not in below]
+        self.slots: list[Slot] = [*self.own, *(slot for layout in self.rows for slot in layout.slots)]
+        """In the order in which they lie in the row."""
+
+    def _within(self, part: Block, packed: list[Slot]) -> dict[Slot, int]:
+        """Those that no other part of the block writes."""
+        others = {
+            slot
+            for other in self.block.parts
+            if other is not part
+            for slot in (other.written() if isinstance(other, Block) else writes(other))
+        }
+        found = set(part.written()) - others
+        return {slot: self.widths[slot] for slot in packed if slot in found}
+
+    @property
+    def sizes(self) -> list[int]:
+        """Numbers of each own slot, then of each row inside."""
+        return [self.widths[slot] for slot in self.own] + [layout.width for layout in self.rows]
+
+    @property
+    def width(self) -> int:
+        """Numbers in the row."""
+        return sum(self.sizes)
+
+    def place(self, slot: Slot) -> int:
+        """Where in the row a slot begins."""
+        before = self.slots[: self.slots.index(slot)]
+        return sum(self.widths[other] for other in before)
 
 
 def made(operation: Operation) -> int:

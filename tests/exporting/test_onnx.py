@@ -13,10 +13,10 @@ from tiny import TINY_MODELS, make_data
 
 from seqgen_core import models
 from seqgen_core.errors import SeqgenError, UsageError
-from seqgen_core.exporting import onnx_file
+from seqgen_core.exporting import onnx_file, onnx_plan
 from seqgen_core.exporting.onnx_check import OnnxStep, compare
 from seqgen_core.exporting.onnx_file import count_nodes, step_file, write_onnx
-from seqgen_core.exporting.onnx_plan import Block, kept_slots, nest
+from seqgen_core.exporting.onnx_plan import Block, Layout, kept_slots, nest
 from seqgen_core.models.condition import Condition
 from seqgen_core.models.steps import step_program
 from seqgen_core.models.tokens import random_tokens
@@ -102,6 +102,15 @@ def test_clips_stand_side_by_side(tmp_path, kind, tokens, changes):
     np.testing.assert_allclose(np.stack(outputs, axis=1), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kind", "tokens", "changes"), [CASES[0], CASES[5], CASES[12], CASES[14]])
+def test_large_slots_lie_alone(tmp_path, monkeypatch, kind, tokens, changes):
+    monkeypatch.setattr(onnx_plan, "LARGEST_PACKED", 6)
+    model = build(kind, tokens, changes)
+    path = write(model, tmp_path / "step.onnx")
+    assert len(OnnxStep(path).state) >= 3
+    assert compare(model, path, start_of(model), model.period).difference < 1e-5
+
+
 @pytest.mark.parametrize(("kind", "tokens", "changes"), [CASES[1], CASES[5], CASES[13], CASES[15]])
 def test_the_file_is_onnx_by_its_own_rules(tmp_path, kind, tokens, changes):
     file = onnx.load(write(build(kind, tokens, changes), tmp_path / "step.onnx"))
@@ -132,6 +141,28 @@ def test_slow_levels_stand_inside_of_faster_ones():
     model = build("sequnet", SOUND, {"levels": 6})
     whole = nest(step_program(model).operations)
     assert [(part.every, part.at) for part in whole.parts if isinstance(part, Block)] == [(2, 0), (2, 1)]
+
+
+@pytest.mark.parametrize(("kind", "tokens", "changes"), CASES)
+def test_every_slot_of_the_state_lies_in_one_place(kind, tokens, changes):
+    program = step_program(build(kind, tokens, changes))
+    widths = {slot: program.slots[slot] * slot.channels for slot in kept_slots(program)}
+    layout = Layout(nest(program.operations), widths)
+    assert sorted(layout.slots, key=list(widths).index) == list(widths)
+    ends = 0
+    for slot in layout.slots:
+        assert layout.place(slot) == ends
+        ends += widths[slot]
+    assert layout.width == ends
+
+
+def test_slots_of_a_slow_level_are_at_home_in_its_block():
+    """A token at which it does not tick leaves its row alone."""
+    program = step_program(build("sequnet", SOUND, {"levels": 6}))
+    layout = Layout(nest(program.operations), {slot: slot.channels for slot in kept_slots(program)})
+    (inside,) = layout.rows
+    assert (inside.block.every, inside.block.at) == (2, 0)
+    assert len(layout.own) < len(inside.slots)
 
 
 def test_only_what_later_tokens_need_is_state():
