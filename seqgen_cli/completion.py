@@ -111,11 +111,11 @@ def _arguments(
         return _values(params, text.partition("=")[0], sections)
     offers = list[Offer]()
     named = [word for word in params.get("arguments") or () if "=" not in word]
-    several = command in ("report",)
+    several = command in ("report", "doctor")
     if with_runs and (several or not named):
         folder = runs_folder(params)
         offers += [(str(folder / name) if "/" in text else name, "run") for name in run_names(folder)]
-    if command == "data" and not named:
+    if command in ("data", "doctor") and not named:
         offers += _prepared(params, text)
     if text:
         offers += _keys(params, text, sections)

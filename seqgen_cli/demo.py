@@ -106,7 +106,7 @@ def _synthesise(shared: Shared, raw: Path) -> None:
 
 
 def _train_on(shared: Shared, folder: Path, project: "Project") -> "RunFolder":
-    from seqgen_cli.train import create_run
+    from seqgen_cli.creating import create_run
     from seqgen_core.data.preprocess import preprocess
     from seqgen_core.data.store import PreparedData
     from seqgen_core.files import write_text_atomically

@@ -1,6 +1,11 @@
 """From an exception to what a person reads: one line of cause, one of what was wanted, one of what to do."""
 
+import contextlib
 import errno
+import json
+import os
+import time
+from pathlib import Path
 
 from seqgen_core.errors import SeqgenError, UsageError
 
@@ -39,3 +44,16 @@ def _explain_os_error(error: OSError) -> SeqgenError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
         return UsageError(f"{place}{reason}.")
     return SeqgenError(f"{place}{reason}.")
+
+
+def tell_torchrun(error: SeqgenError) -> None:
+    """Leave the cause where torchrun looks for it: its own trace, which no process of it can prevent, then says it.
+
+    The form is that of torch.distributed.elastic.multiprocessing.errors.
+    """
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        told = "\n".join(line for line in (f"error: {error.got}", error.wanted, error.hint) if line)
+        account = {"message": {"message": told, "extraInfo": {"timestamp": str(int(time.time()))}}}
+        with contextlib.suppress(OSError):
+            Path(file).write_text(json.dumps(account), encoding="utf-8")

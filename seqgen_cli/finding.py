@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqgen_cli.creating import run_path
 from seqgen_core.settings.project import Project
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ def find_run(named: str | None, project: Project) -> "RunFolder":
 
     if named is None:
         return RunFolder.newest(project.train.runs)
-    path = Path(named)
-    if not path.exists() and (project.train.runs / named).exists():
-        path = project.train.runs / named
-    return RunFolder.open(path)
+    path = run_path(named, project.train.runs)
+    return RunFolder.open(path if path.exists() else Path(named), project.train.runs)
 
 
 def load_named_run(named: str | None, project: Project) -> "Run":

@@ -146,6 +146,8 @@ def _part(name: str, value: float | str) -> Part:
         return Part(name, (said, said.partition(",")[0]), (2,))
     if name.endswith("/s"):
         return _speed_part(float(said.replace(",", "")), name)
+    if name == "real-time factor":
+        return Part(name, (f"{name} {said}", f"{said}× real time", ""), (8, 4))
     return Part(name, (f"{name.replace('_', ' ')} {said}", ""), (8,))
 
 

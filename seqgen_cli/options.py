@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seqgen_cli.errors import INTERRUPTED, explain
+from seqgen_cli.errors import INTERRUPTED, explain, tell_torchrun
 from seqgen_core.settings.base import Settings
 from seqgen_core.settings.project import PROJECT_FILE, Project, load_project
 
@@ -96,6 +96,7 @@ def command(
                     screen.trace()
                 explained = explain(error)
                 screen.error(explained)
+                tell_torchrun(explained)
                 raise typer.Exit(explained.exit_code) from None
             finally:
                 screen.end()

@@ -84,6 +84,12 @@ def preprocess(
     if not report.fresh:
         shared.screen.say(f"{report.path} already holds these recordings with these settings: nothing to do")
     show(shared.screen, report)
+    names = report.manifest.label_names
+    if settings.labels == "folder" and len(names) == 1:
+        shared.screen.warn(
+            f"labels = folder gave all files one label, {names[0]!r}, the name of their folder: a class is a folder of"
+            " its own below the inputs; labels = none leaves labels out"
+        )
 
 
 def show(screen: "Screen", report: "PreprocessReport") -> None:

@@ -27,11 +27,9 @@ def run_to_resume(named: Path | None, resume: bool, project: Project) -> "RunFol
 
     if named is None:
         return RunFolder.newest(project.train.runs) if resume else None
-    if not named.exists() and (project.train.runs / named / "settings.toml").exists():
-        named = project.train.runs / named
     if not resume and not (named / "settings.toml").exists():
         return None
-    run = RunFolder.open(named)
+    run = RunFolder.open(named, project.train.runs)
     if run.status["status"] in ("finished", "imported") and not resume:
         raise UsageError(
             f"{named} holds a run that is {run.status['status']}.",

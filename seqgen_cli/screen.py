@@ -40,6 +40,7 @@ class Screen:
         self._live: Live | None = None
         self._meter: Meter | None = None
         self._next_line, self._told = 0.0, True
+        self._before_work: list[str] = []
 
     @property
     def width(self) -> int | None:
@@ -88,6 +89,8 @@ class Screen:
         self.end()
         if self.verbosity < 0:
             return
+        while self._before_work:
+            self.say(self._before_work.pop(0))
         self._meter, self._told = Meter(task, total, unit), True
         self._next_line = time.monotonic() + PLAIN_INTERVAL
         if self._err.is_terminal:
@@ -129,6 +132,10 @@ class Screen:
     def say(self, line: str) -> None:
         if self.verbosity >= 0:
             self._write(line)
+
+    def say_once_begun(self, line: str) -> None:
+        """A line that comes before the next task, and not at all where none begins because of an error."""
+        self._before_work.append(line)
 
     def detail(self, line: str) -> None:
         """A line that only -v shows."""

@@ -1,26 +1,29 @@
 """seqgen train: a new run, or going on with one."""
 
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqgen_cli.creating import create_run, run_path
 from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
+from seqgen_cli.training_words import opening_line, show_report
 from seqgen_core.errors import UsageError
-from seqgen_core.progress import Progress
 from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.project import Project
 from seqgen_core.settings.train import TrainSettings
 
 if TYPE_CHECKING:
-    from seqgen_core.data.store import PreparedData
-    from seqgen_core.runs import RunFolder
     from seqgen_core.training.distributed import Group, Place
-    from seqgen_core.training.loop import TrainReport
+
+
+RUN_HELP = (
+    "Run to make or to go on with (a new one without it): a name among the runs, a path where it has a separator or is"
+    " there; and overrides."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +35,7 @@ def train(
     shared: Shared,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN]", help="Run folder to make or to go on with (a new one without it), overrides."),
+        typer.Argument(metavar="[RUN]", help=RUN_HELP),
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"Kind of model: {', '.join(MODEL_KINDS)}.")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings; `seqgen info presets` lists them.")] = None,
@@ -89,7 +92,7 @@ def train(
 
     def choose() -> tuple[Path, bool]:
         """The folder of the run, and whether it is a new one."""
-        named = Path(ordinary[0]) if ordinary else None
+        named = run_path(ordinary[0], project.train.runs) if ordinary else None
         return _choose_run(shared, named, project, flags, overrides, resume=resume, preset=preset, place=place)
 
     if place is not None:  # one of several processes that torchrun started
@@ -107,7 +110,7 @@ def train(
             _train_run(shared, path, begun)
         else:
             look = (shared.screen.verbosity, shared.screen.json_output)
-            launch(settings.devices, _train_with_others, path, *look)
+            launch(settings.devices, _train_with_others, path, begun, *look)
     except BaseException:
         if begun and (path / "settings.toml").exists():  # where no process came to remove it
             RunFolder.open(path).remove_unless_begun()
@@ -134,7 +137,6 @@ def _choose_run(
     if run is None:
         data = PreparedData.open(project.train.data)
         run = create_run(named, project, data, shared.screen, preset=preset, place=place)
-        shared.screen.say(_opening_line(run))
         return run.path, True
     if preset is not None:
         raise UsageError("A preset cannot change a run that goes on.", hint="Leave --preset out.")
@@ -145,17 +147,18 @@ def _choose_run(
     prepared = PreparedData.open(training.data) if named_anew else find_run_data(run)
     check_data(run, prepared)
     apply_changes(run, training, prepared)
-    shared.screen.say(f"going on with {run.path} from step {run.choose('last') if run.steps() else 0:,}")
     for name in ("batch_size", "learning_rate"):
         words = {f"{name}=auto", f"train.{name}=auto"}
         if flags.get(f"train.{name}") == "auto" or words & {*shared.overrides, *overrides}:
             shared.screen.say(f"train.{name} stays {getattr(training, name):g}: auto is found out when a run begins")
-    shared.screen.say(_opening_line(run))
     return run.path, False
 
 
-def _train_run(shared: Shared, path: Path, begun: bool, group: "Group | None" = None) -> None:
-    """Train a run whose settings are in order, here or as one of several processes, and show how it ended."""
+def _train_run(shared: Shared, path: Path, begun: bool, group: "Group | None" = None, *, remove: bool = True) -> None:
+    """Train a run whose settings are in order, here or as one of several processes, and show how it ended.
+
+    remove: take a new run's folder away again where training fails before it begins.
+    """
     from seqgen_cli.finding import find_run_data
     from seqgen_core.generation.preview import preview_drawer
     from seqgen_core.runs import RunFolder
@@ -167,10 +170,14 @@ def _train_run(shared: Shared, path: Path, begun: bool, group: "Group | None" = 
     prepared = find_run_data(run)
     heard = (prepared.items("valid") or prepared.items("train"))[:1]
     draw = preview_drawer(run, prepared.stream(heard[0])) if heard else None
+    if not begun:
+        at = run.choose("last") if run.steps() else 0
+        shared.screen.say_once_begun(f"going on with {run.path} from step {at:,}")
+    shared.screen.say_once_begun(opening_line(run))
     try:
         report = loop.train(run, prepared, shared.screen, draw, group=group)
     except BaseException:
-        if begun and group.main:
+        if begun and remove and group.main:
             run.remove_unless_begun()
         raise
     if group.main:
@@ -179,7 +186,7 @@ def _train_run(shared: Shared, path: Path, begun: bool, group: "Group | None" = 
         raise typer.Exit(INTERRUPTED)
 
 
-def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: bool) -> None:
+def _train_with_others(place: "Place", path: Path, begun: bool, verbosity: int, json_output: bool) -> None:
     """`_train_run` in one of several processes that this program started itself; ends with its exit code."""
     from seqgen_cli.errors import explain
     from seqgen_cli.screen import Screen
@@ -189,7 +196,7 @@ def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: 
     screen = Screen(verbosity if place.rank == 0 else -1, json_output)
     try:
         with joined(place, RunFolder.open(path).settings.train.device) as group:
-            _train_run(Shared(screen), path, begun=False, group=group)
+            _train_run(Shared(screen), path, begun, group, remove=False)
     except typer.Exit as end:
         raise SystemExit(end.exit_code) from None
     except Exception as error:
@@ -199,126 +206,3 @@ def _train_with_others(place: "Place", path: Path, verbosity: int, json_output: 
         raise SystemExit(explained.exit_code) from None
     finally:
         screen.end()
-
-
-def create_run(
-    named: Path | None,
-    project: Project,
-    data: "PreparedData",
-    progress: Progress,
-    *,
-    preset: str | None = None,
-    place: "Place | None" = None,
-) -> "RunFolder":
-    """The folder of a new run, at `named` or as <time>-<model>, once its settings that are auto are found out.
-
-    place: of this process among those that torchrun started. Raises UsageError where model and data do not fit.
-    """
-    import torch
-
-    from seqgen_cli.fitting import fit
-    from seqgen_core import models
-    from seqgen_core.runs import RunFolder
-    from seqgen_core.settings.run import DataAccount, RunSettings
-
-    manifest = data.manifest
-    account = DataAccount(
-        path=data.path.resolve(),
-        codec=manifest.codec,
-        gain=manifest.gain,
-        features=manifest.features,
-        content_hash=data.content_hash(),
-        label_names=manifest.label_names,
-        order0_bits=manifest.order0_bits,
-    )
-    settings = RunSettings(model=project.model, tokens=manifest.tokens, data=account, train=project.train)
-    with torch.device("meta"):  # shapes alone: which labels and features a model takes is known once it is built
-        model = models.build(settings.model, settings.tokens)
-    labels, bands = len(manifest.label_names), manifest.features.bands if manifest.features else 0
-    if model.classes not in (0, labels):
-        raise UsageError(
-            f"model.classes = {model.classes}, but {data.path} has {labels or 'no'} labels.",
-            hint=f"Set model.classes={labels}." if labels else "Prepare it with `seqgen preprocess labels=folder`.",
-        )
-    if model.local_features not in (0, bands):
-        raise UsageError(
-            f"model.local_features = {model.local_features}, but {data.path} has {bands or 'no'} features.",
-            hint=f"Set model.local_features={bands}."
-            if bands
-            else "Prepare it with `seqgen preprocess --features mel`.",
-        )
-    if named is not None:
-        RunFolder.check_free(named)
-    fitted = fit(settings, place, preset, progress)
-    run = RunFolder.create(named or _new_path(project), fitted.settings)
-    fitted.write_account(run)
-    return run
-
-
-def _new_path(project: Project) -> Path:
-    stem = f"{datetime.datetime.now():%Y%m%d-%H%M%S}-{project.model.kind}"
-    path, number = project.train.runs / stem, 2
-    while path.exists():
-        path, number = project.train.runs / f"{stem}-{number}", number + 1
-    return path
-
-
-def _opening_line(run: "RunFolder") -> str:
-    from seqgen_core.training.schedule import DEFAULT_STEPS
-
-    limits, named = run.settings.train, []
-    if limits.steps is not None:
-        named.append(f"{limits.steps:,} steps")
-    if limits.epochs is not None:
-        named.append(f"{limits.epochs:g} epochs")
-    if limits.max_time is not None:
-        named.append(f"{limits.max_time:,.0f} s")
-    until = " or ".join(named) or f"{DEFAULT_STEPS:,} steps (no limit was named)"
-    means = [f"on {limits.devices} devices"] if limits.devices > 1 else []
-    means += [f"in {limits.precision}"] if limits.precision != "fp32" else []
-    how = " ".join(["training a", run.settings.model.kind, *means])
-    return f"{run.path}: {how} until {until}; Ctrl-C stops and keeps the work"
-
-
-def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: "TrainReport") -> None:
-    """How training ended, for people and as JSON."""
-    from seqgen_core.evaluation.likelihood import measures
-
-    screen = shared.screen
-    yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
-    held_out = "not measured yet" if data.items("valid") else "not measured: the valid split is empty"
-    if report.best_bits is not None:
-        named = measures(run.settings.data.codec, report.best_bits)
-        figures = ", ".join(f"{value:.4f} {name}" for name, value in named.items())
-        held_out = f"{figures} at its best (step {report.best_step:,})"
-    stopped = report.status == "interrupted"
-    prolong = "" if stopped else " --steps N"
-    # what was learnt since the last validation is in the last checkpoint alone
-    newest = " --checkpoint last" if stopped and report.best_step != report.step else ""
-    screen.table(
-        "",
-        ["", ""],
-        [
-            ("run", str(run.path)),
-            ("ended", f"{report.status}: {report.reason}"),
-            ("steps", f"{report.step:,} ({report.tokens:,} tokens scored in {report.seconds:.0f} s)"),
-            ("held-out", held_out),
-            ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None)),
-            ("draw", f"seqgen generate {run.path} --conditional{newest}"),
-            ("go on", f"seqgen train --resume {run.path}{prolong}"),
-        ],
-    )
-    screen.result(
-        {
-            "run": run.path,
-            "status": report.status,
-            "reason": report.reason,
-            "step": report.step,
-            "seconds": report.seconds,
-            "tokens": report.tokens,
-            "valid_bits": report.valid_bits,
-            "best_bits": report.best_bits,
-            "best_step": report.best_step,
-            "yardsticks": yardsticks,
-        }
-    )

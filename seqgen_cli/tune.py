@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqgen_cli.creating import create_run, run_path
 from seqgen_cli.errors import INTERRUPTED
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
@@ -35,7 +36,7 @@ def tune(
     shared: Shared,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]", help="Name of the search, a folder among the runs; and overrides."),
+        typer.Argument(metavar="[NAME]", help="Name of the search among the runs, or a path; and overrides."),
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"Kind of model: {', '.join(MODEL_KINDS)}.")] = None,
     preset: Annotated[str | None, typer.Option(help="Named settings; `seqgen info presets` lists them.")] = None,
@@ -74,7 +75,6 @@ def tune(
     }
     project = shared.project(["train", "model"], flags, overrides=overrides, preset=preset)
 
-    from seqgen_cli.train import create_run
     from seqgen_core.data.store import PreparedData
     from seqgen_core.tuning import plot
     from seqgen_core.tuning import search as searching
@@ -133,13 +133,8 @@ def _check(project: Project) -> None:
         )
 
 
-def _path(named: str, project: Project) -> Path:
-    """Where a search of this name stands: among the runs, unless the name is a path."""
-    return Path(named) if len(Path(named).parts) > 1 else project.train.runs / named
-
-
 def _new_path(named: str | None, project: Project) -> Path:
-    return _path(named or f"{datetime.datetime.now():%Y%m%d-%H%M%S}-tune-{project.model.kind}", project)
+    return run_path(named or f"{datetime.datetime.now():%Y%m%d-%H%M%S}-tune-{project.model.kind}", project.train.runs)
 
 
 def _folder_to_resume(named: str | None, project: Project, changed: list[str], trials: int | None) -> "SearchFolder":
@@ -153,7 +148,7 @@ def _folder_to_resume(named: str | None, project: Project, changed: list[str], t
             hint="Only --trials may be given with --resume; another name starts a new search.",
         )
     runs = project.train.runs
-    folder = SearchFolder.newest(runs) if named is None else SearchFolder.open(_path(named, project))
+    folder = SearchFolder.newest(runs) if named is None else SearchFolder.open(run_path(named, runs))
     held = folder.project.tune
     over = sum(trial.state != "unfinished" for trial in standing(folder).trials)
     wanted = trials or held.trials

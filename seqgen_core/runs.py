@@ -9,6 +9,7 @@ samples/        what was drawn from it
 """
 
 import contextlib
+import difflib
 import functools
 import json
 import time
@@ -76,12 +77,16 @@ class RunFolder(Checkpoints):
             raise UsageError(f"{path} is no run and not an empty folder.", hint="Name a new folder for the run.")
 
     @classmethod
-    def open(cls, path: Path) -> "RunFolder":
-        """The run at `path`. Raises UsageError where there is none."""
+    def open(cls, path: Path, runs: Path | None = None) -> "RunFolder":
+        """The run at `path`. Raises UsageError where there is none, naming the nearest there or in `runs`."""
         if not (path / "settings.toml").is_file():
+            places = [path.parent] if runs is None else [path.parent, runs]
+            there = {file.parent.name: file.parent for place in places for file in place.glob("*/settings.toml")}
+            close = difflib.get_close_matches(path.name, there, n=1)
             raise UsageError(
                 f"There is no run at {path} (no settings.toml in it).",
-                hint="`seqgen train` makes a run; name its folder, or leave it out for the newest.",
+                hint=(f"Did you mean {there[close[0]]}? " if close else "")
+                + "`seqgen train` makes a run; name its folder, or leave it out for the newest.",
             )
         return cls(path, read_toml(RunSettings, path / "settings.toml"))
 

@@ -11,6 +11,9 @@ from tiny import STREAM_MODELS, Program, make_data, make_run
 
 from seqgen_core.data.store import PreparedData
 
+# A width that is told to this process (readline tells it to those that begin after it) is none of the programs' tested.
+os.environ.pop("COLUMNS", None)
+
 # A job in the background inherits an ignored SIGINT and hands it on: the tests of Ctrl-C want it heard.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

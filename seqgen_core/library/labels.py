@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from seqgen_core.errors import UsageError
+from seqgen_core.settings.problems import nearest
 from seqgen_core.settings.run import RunSettings
 
 
@@ -29,4 +30,4 @@ def class_number(label: str | None, path: Path, settings: RunSettings, *, needed
         return names.index(label)
     if label.isdecimal() and int(label) < classes and not (names and all(name.isdecimal() for name in names)):
         return int(label)
-    raise UsageError(f"There is no label {label!r} in {path}.", hint=f"Choose one of: {known}.")
+    raise UsageError(f"There is no label {label!r} in {path}{nearest(label, names)}.", hint=f"Choose one of: {known}.")

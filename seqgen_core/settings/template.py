@@ -1,5 +1,6 @@
 """A commented seqgen.toml: every setting with its sentence and its default, a few of them in force."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from seqgen_core.settings.base import Settings
 from seqgen_core.settings.model import MODEL_KINDS
 from seqgen_core.settings.project import SECTIONS, Project
 
+WIDTH = 80
 HEAD = """\
-# Settings of this project. Lines that begin with "# name =" show a default: take the "# " away to change it.
-# One command can differ: `seqgen train train.batch_size=4`, or `seqgen train --batch-size 4`.
+# Settings of this project. Lines that begin with "# name =" show a default:
+# take the "# " away to change it. One command can differ:
+# `seqgen train train.batch_size=4`, or `seqgen train --batch-size 4`.
 """
 
 
@@ -25,7 +28,7 @@ def project_template(kind: str, in_force: Mapping[str, Any] | None = None) -> st
     lines = [HEAD]
     for name, field in Project.model_fields.items():
         wanted = MODEL_KINDS[kind] if name == "model" else SECTIONS[name]
-        lines += [f"# {field.description}", f"[{name}]", *_table(name, wanted, chosen), ""]
+        lines += [*_comment(field.description or ""), f"[{name}]", *_table(name, wanted, chosen), ""]
     return "\n".join(lines)
 
 
@@ -44,7 +47,7 @@ def changed_settings(project: Project) -> dict[str, Any]:
 def _table(section: str, settings: type[Settings], chosen: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, field in settings.model_fields.items():
-        lines += [f"# {line}" for line in (field.description or "").splitlines()]
+        lines += _comment(field.description or "")
         dotted = f"{section}.{name}"
         if dotted in chosen:
             lines.append(f"{name} = {_value(chosen[dotted])}")
@@ -52,6 +55,11 @@ def _table(section: str, settings: type[Settings], chosen: Mapping[str, Any]) ->
         default = field.get_default(call_default_factory=True)
         lines.append(f'# {name} = "none"' if default is None else f"# {name} = {_value(default)}")
     return lines
+
+
+def _comment(text: str) -> list[str]:
+    wrapped = [textwrap.wrap(line, WIDTH - 2, break_on_hyphens=False) for line in text.splitlines()]
+    return [f"# {part}" for parts in wrapped for part in parts]
 
 
 def _value(value: Any) -> str:

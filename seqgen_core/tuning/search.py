@@ -221,8 +221,9 @@ class _Search:
         few = report.state == "finished" and stages.validations < 3
         if few and not self.told_of_validations and self.project.tune.pruning == "median":
             self.told_of_validations = True
+            often = ("never", "once", "twice")[stages.validations]
             self.progress.warn(
-                f"trial {number} was validated {stages.validations} times, too seldom to end bad trials early:"
+                f"trial {number} was validated {often}, too seldom to end bad trials early:"
                 f" lower train.validate_every (now {self.project.train.validate_every}), or train longer"
             )
 

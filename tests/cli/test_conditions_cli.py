@@ -36,7 +36,7 @@ def test_a_vocoder_makes_as_much_sound_as_it_is_told_of(vocoder, program):
     of_sound = program("generate", "run", "--features", "other.wav", "--out", "a", "--json")
     assert of_sound.code == 0, of_sound.err
     assert of_sound.json["clips"][0]["tokens"] == 240  # 13 frames, the last of which is centred at sample 240
-    mel = RunFolder.open(Path("run")).settings.data.features
+    mel = RunFolder.open(Path("runs/run")).settings.data.features
     assert mel is not None
     wave, _ = soundfile.read("other.wav", dtype="float32")
     np.save("other.npy", mel_spectra(wave, mel))

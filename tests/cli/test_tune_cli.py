@@ -48,7 +48,7 @@ def test_trials_are_runs_and_the_best_can_be_trained_for_longer(program):
     assert "steps" not in held["train"]
     longer = program("train", "longer", "--config", "runs/lathe/best.toml", "--steps", "12")
     assert longer.code == 0, longer.err
-    assert RunFolder.open(Path("longer")).settings.model == best.settings.model
+    assert RunFolder.open(Path("runs/longer")).settings.model == best.settings.model
     drawn = program("generate", f"lathe/trial-00{numbers[0]}", "--seconds", "0.1", "--engine", "torch")
     assert drawn.code == 0, drawn.err
 

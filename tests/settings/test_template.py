@@ -30,12 +30,14 @@ def test_every_setting_is_shown_with_its_meaning_and_its_default(kind):
     text = project_template(kind)
     Path("seqgen.toml").write_text(SETTING.sub("", text), encoding="utf-8")  # everything uncommented
     tables = tomllib.loads(Path("seqgen.toml").read_text(encoding="utf-8"))
+    joined = re.sub(r"(?<=\S)\n# (?!\w+ = )", " ", text)  # sentences of several lines in one
     for section, settings in {**SECTIONS, "model": MODEL_KINDS[kind]}.items():
         assert tables[section].keys() == settings.model_fields.keys()
         for name, field in settings.model_fields.items():
-            sentence = "\n".join(f"# {line}" for line in field.description.splitlines())
-            assert re.search(rf"{re.escape(sentence)}\n(# )?{name} = ", text), name
+            sentence = " ".join(field.description.split())
+            assert re.search(rf"{re.escape(sentence)}\n(# )?{name} = ", joined), name
     assert load_project() == Project(model=MODEL_KINDS[kind]())
+    assert max(len(line) for line in text.splitlines() if line.startswith("# ") and " = " not in line) <= 80
 
 
 def test_values_in_force_are_uncommented():

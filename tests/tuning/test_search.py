@@ -227,7 +227,7 @@ def test_validations_that_are_too_seldom_are_told_once(begin):
     begin("a", train)
     warnings = [line for line in begin.told.lines if line.startswith("warning")]
     assert len(warnings) == 1
-    assert "was validated 1 times, too seldom to end bad trials early: lower train.validate_every" in warnings[0]
+    assert "was validated once, too seldom to end bad trials early: lower train.validate_every" in warnings[0]
     assert [line for line in begin.told.lines if line.startswith("trial 3 finished: 2.0000 bits; learning_rate")]
 
 
