@@ -66,6 +66,14 @@ class Meter:
             known.append(max(0.0, (self.total - self.done) / speed))
         return max(0.0, min(known) - (time.monotonic() - self._updated)) if known else None
 
+    @property
+    def share(self) -> float | None:
+        """What is done of the total, or has passed of the time that the stage has."""
+        if self.total:
+            return self.done / self.total
+        left, passed = self.seconds_left, time.monotonic() - self.started
+        return None if left is None else passed / max(1e-9, passed + left)
+
     def parts(self, memory: str = "") -> list[Part]:
         """The figures from left to right."""
         return [
@@ -104,8 +112,8 @@ class Meter:
             if len(line) <= width:
                 break
         room = min(MOST_BAR, width - len(line) - len(GAP))
-        if self.total and room >= LEAST_BAR and not self._given_way[shown]:
-            line = GAP.join([texts[0], bar(self.done / self.total, room, unicode=unicode), *filter(None, texts[1:])])
+        if (share := self.share) is not None and room >= LEAST_BAR and not self._given_way[shown]:
+            line = GAP.join([texts[0], bar(share, room, unicode=unicode), *filter(None, texts[1:])])
         return line if len(line) <= width else line[: max(0, width - 1)] + "…"
 
     def _still(self, part: Part, form: int) -> str:

@@ -33,7 +33,8 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
     from seqgen_core.evaluation.likelihood import measures
 
     screen = shared.screen
-    yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
+    uniform, order0 = run.settings.tokens.uniform_bits, run.settings.data.order0_bits
+    known = {"uniform": uniform, "order-0": order0}
     held_out = "not measured yet" if data.items("valid") else "not measured: the valid split is empty"
     if report.best_bits is not None:
         named = measures(run.settings.data.codec, report.best_bits)
@@ -51,7 +52,7 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
             ("ended", f"{report.status}: {report.reason}"),
             ("steps", f"{report.step:,} ({report.tokens:,} tokens scored in {report.seconds:.0f} s)"),
             ("held-out", held_out),
-            ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None)),
+            ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in known.items() if bits is not None)),
             ("draw", f"seqgen generate {run.path} --conditional{newest}"),
             ("go on", f"seqgen train --resume {run.path}{prolong}"),
         ],
@@ -67,6 +68,6 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
             "valid_bits": report.valid_bits,
             "best_bits": report.best_bits,
             "best_step": report.best_step,
-            "yardsticks": yardsticks,
+            "yardsticks": {"uniform": uniform, "order0": order0},
         }
     )

@@ -36,7 +36,7 @@ TABLES = [
 class Terminal(io.StringIO):
     """A stream that is a terminal."""
 
-    encoding = "utf-8"  # ty: ignore[invalid-assignment]
+    encoding = "utf-8"
 
     def isatty(self):
         return True
@@ -146,6 +146,17 @@ def test_time_left_by_speed_or_by_what_the_stage_knows():
     assert task.seconds_left is None
     assert task.line() == "reading: 3 files"
     assert [meter.clock(seconds) for seconds in (5, 192, 3840, 200_000)] == ["0:05", "3:12", "1:04:00", "2d 7h"]
+
+
+def test_a_limit_in_time_has_a_bar_too():
+    task = Meter("training", None, "steps")
+    task.started -= 30
+    task.update(7, {"time left": 10.0})
+    assert task.share == pytest.approx(0.75, abs=0.01)
+    assert task.fitted(80).startswith("training  ━━━━━━━")
+    task = Meter("training", None, "steps")
+    task.update(7, {})
+    assert task.share is None
 
 
 def test_a_real_time_factor_and_other_figures():
@@ -267,7 +278,7 @@ def test_an_encoding_without_our_signs_gets_plain_ones(monkeypatch):
     shown.line("a…b · 2 × 3 − 1, Fréchet")
     shown.table("", ["~name"], [("ⵣ",)])
     stream.flush()
-    assert stream.buffer.getvalue() == b"a~b . 2 x 3 - 1, Fr?chet\nname\n?\n"  # ty: ignore[unresolved-attribute]
+    assert stream.buffer.getvalue() == b"a~b . 2 x 3 - 1, Fr?chet\nname\n?\n"
 
 
 # the curve
