@@ -172,7 +172,7 @@ def _pair(run: "Run", plan: _Plan, bits: dict[int, float], made: Collected) -> P
     drawn = real = None
     if plan.clip is not None:
         try:
-            drawn = Specimen(plan.clip.content(codec), plan.clip.bits)
+            drawn = Specimen(plan.clip.content(codec), plan.clip.bits, plan.clip.note)
         except (SeqgenError, OSError) as error:
             made.missing.append(f"A clip cannot be read: {getattr(error, 'got', error)}")
     if plan.stream is not None:

@@ -13,6 +13,7 @@ import soundfile
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.audio.files import pcm16, read_mono
+from seqgen_core.audio.resample import ResampleStream
 from seqgen_core.images.codec import PixelsCodec
 from seqgen_core.images.files import read_image
 from seqgen_core.notes.midi import read_piece
@@ -31,12 +32,14 @@ from seqgen_core.text.files import read_text
 
 MIME_TYPES = {
     ".wav": "audio/wav",
-    ".flac": "audio/flac",
     ".mp3": "audio/mpeg",
     ".opus": "audio/ogg",
     ".ogg": "audio/ogg",
 }
-"""Sound files that browsers play as they are."""
+"""Sound files that browsers play as they are. Not FLAC, in short files of which Chromium cannot seek."""
+_OWN_RATE = ("audio/mpeg", "audio/ogg")  # formats that have rates of their own
+SLOWEST, FASTEST = 8000, 48000
+"""Sampling rates in Hz that every browser plays: Chromium, for one, refuses what is below 3000 Hz."""
 MOST_SECONDS = 12.0
 """Of one clip on the page; of a longer one, a stretch around its seam."""
 MOST_BEFORE = 3.0
@@ -44,17 +47,21 @@ MOST_BEFORE = 3.0
 MOST_NOTES = 60.0
 """Seconds of one piece of notes, from its beginning."""
 MOST_BYTES = 1_500_000
-"""Of one sound file; a larger one is embedded as FLAC of 16 bits."""
+"""Of one sound file; a larger one is embedded with 16 bits."""
 MOST_CHARACTERS = 3000
 """Of one text."""
 NOTES_RATE = 16000  # Hz
 
 
-def flac(waveform: np.ndarray, rate: int) -> Recording:
-    """A waveform (N,) as a FLAC file of 16 bits, which takes about half as much as WAV."""
+def as_wav(waveform: np.ndarray, rate: int) -> Recording:
+    """A waveform (N,) as a WAV file of 16 bits, at a rate that browsers play."""
+    seconds = len(waveform) / rate
+    if not SLOWEST <= rate <= FASTEST:
+        stream = ResampleStream(rate, played := SLOWEST if rate < SLOWEST else FASTEST)
+        waveform, rate = np.concatenate([stream.push(waveform), stream.finish()]), played
     buffer = io.BytesIO()
-    soundfile.write(buffer, pcm16(waveform), rate, format="FLAC", subtype="PCM_16")
-    return Recording(buffer.getvalue(), "audio/flac", len(waveform) / rate)
+    soundfile.write(buffer, pcm16(waveform), rate, format="WAV", subtype="PCM_16")
+    return Recording(buffer.getvalue(), "audio/wav", seconds)
 
 
 def sound_of_file(path: Path, codec: AudioCodecSettings, seam: float) -> Sound:
@@ -62,9 +69,10 @@ def sound_of_file(path: Path, codec: AudioCodecSettings, seam: float) -> Sound:
     waveform = read_mono(path, codec.rate)
     first, last = _shown(len(waveform) / codec.rate, seam)
     mime = MIME_TYPES.get(path.suffix.lower())
-    if mime is None or path.stat().st_size > MOST_BYTES or last - first < len(waveform) / codec.rate:
+    playable = mime is not None and (mime in _OWN_RATE or SLOWEST <= codec.rate <= FASTEST)
+    if not playable or path.stat().st_size > MOST_BYTES or last - first < len(waveform) / codec.rate:
         waveform = waveform[round(first * codec.rate) : round(last * codec.rate)]
-        return Sound(waveform, codec.rate, flac(waveform, codec.rate), seam - first)
+        return Sound(waveform, codec.rate, as_wav(waveform, codec.rate), seam - first)
     return Sound(waveform, codec.rate, Recording(path.read_bytes(), mime, len(waveform) / codec.rate), seam)
 
 
@@ -74,7 +82,7 @@ def roll_of_files(midi: Path, wav: Path, codec: NotesCodecSettings, given: int, 
     roll = np.zeros((frames, codec.keys), np.uint8)
     roll[: len(read)] = read
     sound = read_mono(wav, NOTES_RATE)[: round(MOST_NOTES * NOTES_RATE)]
-    return Roll(roll[: round(MOST_NOTES * codec.rate)], codec, flac(sound, NOTES_RATE), given / codec.rate)
+    return Roll(roll[: round(MOST_NOTES * codec.rate)], codec, as_wav(sound, NOTES_RATE), given / codec.rate)
 
 
 def text_of_files(given: Sequence[Path], new: Path, codec: TextCodecSettings) -> Text:
@@ -94,14 +102,14 @@ def content_of(stream: Stream, codec: CodecSettings) -> Sound | Roll | Text | Im
     if isinstance(codec, AudioCodecSettings):
         first, last = _shown(len(tokens) / codec.rate, given / codec.rate)
         waveform = AudioCodec(codec).decode(tokens)[round(first * codec.rate) : round(last * codec.rate)]
-        return Sound(waveform, codec.rate, flac(waveform, codec.rate), given / codec.rate - first)
+        return Sound(waveform, codec.rate, as_wav(waveform, codec.rate), given / codec.rate - first)
     if isinstance(codec, TextCodecSettings):
         decode = TextCodec(codec).decode
         return _text(decode(tokens[:given]), decode(tokens[given:]), codec)
     if isinstance(codec, NotesCodecSettings):
         tokens = tokens[: round(MOST_NOTES * codec.rate)]
         sound = render_sound(tokens, codec, NOTES_RATE)
-        return Roll(tokens.astype(np.uint8), codec, flac(sound, NOTES_RATE), given / codec.rate)
+        return Roll(tokens.astype(np.uint8), codec, as_wav(sound, NOTES_RATE), given / codec.rate)
     assert isinstance(codec, PixelsCodecSettings)
     return Image(PixelsCodec(codec).decode(tokens), max(0, given - 1) // (codec.width * codec.channels))
 

@@ -13,11 +13,14 @@ from seqgen_core.reporting.specimens import Image, Roll, Sound, Text
 from seqgen_core.settings.codec import AudioCodecSettings, CodecSettings, NotesCodecSettings, TextCodecSettings
 
 SHEET = "sheet.json"
+PLAIN = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "rank": 0, "dither": False, "weights": "fp32"}
+"""Settings of sampling, as they are where nothing else is said."""
 
 
 @dataclass(frozen=True)
 class SheetClip:
-    """One clip of a sheet whose files are there. prime: what it continues, empty where it began with nothing."""
+    """One clip of a sheet whose files are there. prime: what it continues, empty where it began with nothing.
+    note: what else is to be known of it."""
 
     folder: Path
     files: dict[str, str]
@@ -25,6 +28,7 @@ class SheetClip:
     tokens: int
     label: int | None
     prime: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def given(self) -> int:
@@ -85,12 +89,11 @@ class Sheet:
         """The sampling settings that are not plain, in words."""
         settings = self.head.get("settings")
         settings = settings if isinstance(settings, dict) else {}
-        plain = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "rank": None, "dither": False, "weights": "fp32"}
-        shown = [
-            f"{name.replace('_', '-')} {value:g}" if isinstance(value, float) else f"{name.replace('_', '-')} {value}"
-            for name, default in plain.items()
-            if (value := settings.get(name, default)) not in (default, None, 0, False)
-        ]
+        shown = []
+        for name, plain in PLAIN.items():
+            value, said = settings.get(name, plain), name.replace("_", "-")
+            if value != plain and value is not None:
+                shown.append(said if value is True else f"{said} {value}")
         return ", ".join(shown)
 
 
@@ -144,6 +147,7 @@ def _read(file: Path) -> Sheet:
                 int(entry["tokens"]),
                 label if isinstance(label, int) else None,
                 dict(entry.get("prime") or {}),
+                "unfinished" if entry.get("unfinished") else "",
             )
         )
     return Sheet(file.parent, head, tuple(clips), file.stat().st_mtime)
