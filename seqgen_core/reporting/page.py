@@ -40,7 +40,11 @@ def check_place(path: Path) -> None:
     """Raise UsageError where the page would replace what is no page of ours, or stand where a folder is."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder.", "A file for the page, such as report.html.")
-    if path.exists() and f'content="{MARK}'.encode() not in path.open("rb").read(_HEAD):
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        ours = f'content="{MARK}'.encode() in stream.read(_HEAD)
+    if not ours:
         raise UsageError(f"{path} is there and is no report of seqgen.", hint="Name another file by --out.")
 
 
