@@ -11,6 +11,7 @@ from seqgen_core.errors import UsageError
 from seqgen_core.settings.export import ExportSettings
 
 if TYPE_CHECKING:
+    from seqgen_core.exporting.weights_file import Exported
     from seqgen_core.runs import RunFolder
 
 
@@ -22,7 +23,8 @@ def register(app: typer.Typer) -> None:
 def export(
     shared: Shared,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN]", help="Run folder (the newest without it), overrides.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN]", help="Run (the newest without it), or an exported file; overrides."),
     ] = None,
     to: Annotated[str | None, flag(ExportSettings, "to")] = None,
     out: Annotated[Path | None, flag(ExportSettings, "out", metavar="FILE")] = None,
@@ -42,13 +44,18 @@ def export(
         _check_installed()
 
     from seqgen_cli.finding import find_run
-    from seqgen_core.exporting.weights_file import check_target
+    from seqgen_core.exporting.weights_file import SUFFIX, Exported, check_target, name_of, open_export
 
-    run = find_run(ordinary[0] if ordinary else None, project)
-    path = settings.out or Path(f"{run.path.resolve().name}.{settings.to}")
+    named = ordinary[0] if ordinary else None
+    run = open_export(Path(named)) if named and named.endswith(SUFFIX) else find_run(named, project)
+    path = settings.out or Path(f"{name_of(run)}.{settings.to}")
     check_target(path, f".{settings.to}")
     if settings.to == "onnx":
         _onnx(shared, run, path, settings)
+    elif isinstance(run, Exported):
+        raise UsageError(
+            f"{run.path} is an exported file already.", hint="Copy it, or make another of it by --to onnx."
+        )
     else:
         _safetensors(shared, run, path, settings)
 
@@ -75,7 +82,7 @@ def _safetensors(shared: Shared, run: "RunFolder", path: Path, settings: ExportS
     )
 
 
-def _onnx(shared: Shared, run: "RunFolder", path: Path, settings: ExportSettings) -> None:
+def _onnx(shared: Shared, run: "RunFolder | Exported", path: Path, settings: ExportSettings) -> None:
     import numpy as np
 
     from seqgen_core import codecs

@@ -22,7 +22,7 @@ from seqgen_core.errors import SeqgenError
 from seqgen_core.exporting.onnx_check import TOLERANCE, Comparison, compare
 from seqgen_core.exporting.onnx_graph import NEXT, StepGraph
 from seqgen_core.exporting.onnx_start import Beginning
-from seqgen_core.exporting.weights_file import averaged, check_target
+from seqgen_core.exporting.weights_file import Exported, averaged, check_target, name_of
 from seqgen_core.files import fsync_directory, temporary_sibling, write_bytes_atomically
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.heads import BernoulliHead, LogisticMixtureHead
@@ -53,7 +53,7 @@ class Written:
 
 
 def write_onnx(
-    run: RunFolder,
+    run: RunFolder | Exported,
     path: Path,
     start: np.ndarray,
     amplitudes: np.ndarray | None = None,
@@ -62,7 +62,7 @@ def write_onnx(
     ema: bool = True,
     progress: Progress | None = None,
 ) -> Written:
-    """Write one step of a checkpoint of a run as a file at `path`, whole and checked, or not at all.
+    """Write one step of a checkpoint of a run, or of an exported file, at `path`, whole and checked, or not at all.
 
     start: token (*shape) with which generation from nothing begins. amplitudes (V,): of sound, that of each token.
     Raises UsageError as `check_target` and the choice of a checkpoint do; SeqgenError where the file would be larger
@@ -73,7 +73,7 @@ def write_onnx(
     averages = averaged(run, step, ema)
     account = {
         "seqgen": importlib.metadata.version("seqgen"),
-        "name": run.path.resolve().name,
+        "name": name_of(run),
         "step": step,
         "ema": averages,
         **_told(run.settings, model, start, amplitudes),

@@ -113,7 +113,7 @@ def write_export(
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
         "seqgen": importlib.metadata.version("seqgen"),
-        "name": run.path.resolve().name,
+        "name": name_of(run),
         "step": str(step),
         "ema": str(averaged(run, step, ema)).lower(),
         "settings": to_toml(portable(run.settings)),
@@ -124,8 +124,15 @@ def write_export(
     return path
 
 
-def averaged(run: RunFolder, step: int, ema: bool) -> bool:
+def name_of(run: RunFolder | Exported) -> str:
+    """A run's name: that of its folder."""
+    return run.name if isinstance(run, Exported) else run.path.resolve().name
+
+
+def averaged(run: RunFolder | Exported, step: int, ema: bool) -> bool:
     """Whether the weights of a step that a run gives for `ema` are its moving average."""
+    if isinstance(run, Exported):
+        return run.ema
     return ema and "ema.safetensors" in run.account(str(step))[FILES]
 
 

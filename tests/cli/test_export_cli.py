@@ -135,6 +135,15 @@ def test_a_missing_package_is_named_before_any_work(trained_project, program, mo
     assert program("export", "runs/sequnet").code == 0  # which needs neither
 
 
+def test_an_exported_file_becomes_onnx_too(trained_project, program):
+    assert program("export", "runs/tcn", "--no-ema").code == 0
+    refused = program("export", "tcn.safetensors", "--out", "other.safetensors")
+    assert refused.code == 2
+    assert "tcn.safetensors is an exported file already" in refused.err
+    told = program("export", "tcn.safetensors", "--to", "onnx", "--json").json
+    assert (told["file"], told["step"], told["ema"]) == ("tcn.onnx", 8, False)
+
+
 def test_an_exported_file_says_what_it_cannot_do(trained_project, program):
     assert program("export", "runs/sequnet").code == 0
     refused = program("generate", "sequnet.safetensors", "--conditional")
