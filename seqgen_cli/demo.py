@@ -13,6 +13,7 @@ from seqgen_core.errors import UsageError
 
 if TYPE_CHECKING:
     from seqgen_core.evaluation.likelihood import Evaluation
+    from seqgen_core.library import Run
     from seqgen_core.runs import RunFolder
     from seqgen_core.settings.project import Project
 
@@ -54,13 +55,15 @@ def demo(
         )
     if data is not None and not data.is_dir():
         raise UsageError(f"{data} is no folder.", hint="--data takes a folder of sound files.")
+    from seqgen_core.library import Run
+
     folder = _free(out)
     sound = data.resolve() if data is not None else folder / "data" / "raw"
     project = _settings(shared, folder, sound, max_time, seed, settings)
     shared.screen.say(f"everything goes into {folder}")
     if data is None:
         _synthesise(shared, sound)
-    run = _train_on(shared, folder, project)
+    run = Run(_train_on(shared, folder, project))
     evaluation = _score(shared, run)
     heard = _listen(shared, run, folder, project.train.seed)
     _summary(shared, run, folder, evaluation, heard)
@@ -131,45 +134,18 @@ def _train_on(shared: Shared, folder: Path, project: "Project") -> "RunFolder":
     return run
 
 
-def _score(shared: Shared, run: "RunFolder") -> "Evaluation":
-    from seqgen_cli.finding import open_run_data
-    from seqgen_core.evaluation import likelihood
-
+def _score(shared: Shared, run: "Run") -> "Evaluation":
     shared.screen.say("4/5 scoring the held-out recordings")
-    model, _ = run.model("best")
-    return likelihood.evaluate(
-        model, likelihood.split_recordings(open_run_data(run, shared.screen), "test"), progress=shared.screen
-    )
+    return run.evaluate(progress=shared.screen)
 
 
-def _listen(shared: Shared, run: "RunFolder", folder: Path, seed: int) -> list[dict[str, Any]]:
-    from seqgen_cli.finding import open_run_data
-    from seqgen_core.generation import clips, render, starts
-    from seqgen_core.generation.rendering import renderer_for
-
+def _listen(shared: Shared, run: "Run", folder: Path, seed: int) -> list[dict[str, Any]]:
     shared.screen.say(f"5/5 continuing {CLIPS} held-out excerpts")
-    model, step = run.model("best")
-    codec, data = run.settings.data.codec, open_run_data(run, shared.screen)
-    streams = [data.stream(item) for item in data.items("test")]
-    primes = starts.draw_primes(streams, starts.prime_length(model, codec, None), CLIPS, seed)
-    drawn = clips.draw_clips(
-        model,
-        primes,
-        length=round(CLIP_SECONDS * RATE),
-        batch_size=CLIPS,
-        seed=seed,
-        progress=shared.screen,
-        rate=RATE,
-    )
-    listen = folder / "listen"
-    entries = [render.write_clip(clip, renderer_for(codec), listen) for clip in drawn]
-    render.write_sheet(listen, render.sheet_head(run.path, run.settings, step, seed, ema=True), entries)
-    return entries
+    drawing = run.draw(conditional=True, count=CLIPS, seconds=CLIP_SECONDS, seed=seed, progress=shared.screen)
+    return drawing.write(folder / "listen").entries
 
 
-def _summary(
-    shared: Shared, run: "RunFolder", folder: Path, evaluation: "Evaluation", heard: list[dict[str, Any]]
-) -> None:
+def _summary(shared: Shared, run: "Run", folder: Path, evaluation: "Evaluation", heard: list[dict[str, Any]]) -> None:
     screen = shared.screen
     bits, order0 = evaluation.total.bits_per_token, run.settings.data.order0_bits
     uniform = run.settings.tokens.uniform_bits

@@ -43,7 +43,7 @@ class GenerateSettings(Settings):
     top_p: float = Field(1.0, gt=0, le=1)
     """Sample among the likeliest tokens that together hold this probability; keys below 1 - p stay silent."""
     rank: int = Field(0, ge=0)
-    """Candidates for each start, of which the best are kept, not the least likely 40 % or likeliest 5 %; 0: no more."""
+    """Draw so many candidates per start; of all but the least likely 40 % and likeliest 5 % keep the best; 0: off."""
     dither: bool = False
     """Free sound that is trapped: after 50 ms within one code either way, the next 10 ms are drawn at temperature 1."""
     seed: int = Field(0, ge=0)
