@@ -143,11 +143,9 @@ def _run_checks(
     yield from curves.check_curves(run, same, None if model is None else model.parameter_count)
     if model is None or same is None:
         return
-    held_out = [item for item in (same.items("valid") or same.items("test")) if item.length > item.given]
-    whole = True
-    if held_out:
-        longest = max(held_out, key=lambda item: item.length)
-        for finding in network.check_network(model, same.stream(longest), run.path):
+    whole, heard = True, network.excerpts(model, same)
+    if heard:
+        for finding in network.check_network(model, heard, run.path):
             yield finding
             whole = whole and not (finding.check == network.WEIGHTS.name and finding.alarming)
     yield from hearing.check_reach(run, model, same)

@@ -1,4 +1,4 @@
-"""Checks of a trained network while it hears a real excerpt: what its layers put out, its gates, its gradients.
+"""Checks of a trained network while it hears real excerpts: what its layers put out, its gates, its gradients.
 
 The network runs in float64, where every gate is an operation of its own that can be watched; so the checks know nothing
 of any model in particular.
@@ -7,24 +7,28 @@ Axes: B batch, T time, C channels.
 
 import copy
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis.finding import Finding, Severity, check, graded
 from seqgen_core.models.base import CausalModel
 from seqgen_core.models.scoring import condition_of
 from seqgen_core.streams import Stream
 
-TOKENS = 2048
-"""Of the excerpt."""
+EXCERPTS, TOKENS = 6, 512
+"""What is heard: so many excerpts, evenly spread over the held-out recordings, of so many tokens (whole images)."""
+LARGE = 5_000_000
+"""Parameters of a model of which no more than two excerpts are heard; fewer than six from a quarter of it on."""
 MOST_OUTPUTS = 2**22
 SLOWEST = 8
-"""Tokens per tick, beyond which a layer is heard too seldom in the excerpt to call what stays the same stuck."""
+"""Tokens per tick, beyond which a layer is heard too seldom in the excerpts to call what stays the same stuck."""
 DEAD_WARNING, DEAD_SEVERE = 0.25, 0.75
 SATURATED = 0.99  # of tanh; a sigmoid is shut where it is 1 - SATURATED or less
 STUCK_WARNING, STUCK_SEVERE = 0.25, 0.75
@@ -42,14 +46,14 @@ DEAD = check(
     "dead-channels",
     "run",
     looks_at="channels that stay the same whatever is heard: of what modules put out, of gates, and of rectifiers that "
-    "never open, over a real excerpt",
+    "never open, over real excerpts",
     thresholds=f"{DEAD_WARNING:.0%} of the channels of a layer a warning, {DEAD_SEVERE:.0%} severe",
     advice="Train again with a lower learning rate or a longer warm-up (warmup_steps).",
 )
 GATES = check(
     "saturated-gates",
     "run",
-    looks_at=f"gates that stay at one end over the whole excerpt: tanh beyond {SATURATED:g} or below -{SATURATED:g}, "
+    looks_at=f"gates that stay at one end over all excerpts: tanh beyond {SATURATED:g} or below -{SATURATED:g}, "
     f"sigmoids below {1 - SATURATED:.2g}; gates that go from end to end are at work, however often they are there",
     thresholds=f"{STUCK_WARNING:.0%} of the channels of a layer a warning, {STUCK_SEVERE:.0%} severe",
     advice="Train again with a lower learning rate, or with weight_decay=0.01.",
@@ -64,9 +68,9 @@ GROWTH = check(
 GRADIENTS = check(
     "gradients",
     "run",
-    looks_at="the gradient of the excerpt's bits by every weight",
+    looks_at="the gradient of the excerpts' bits by every weight",
     thresholds="a weight without any gradient a warning (half of them severe), one that is no number severe",
-    advice="Look at dead-channels; where those are healthy, the excerpt may be silent.",
+    advice="Look at dead-channels; where those are healthy, the excerpts may be silent.",
 )
 
 
@@ -81,15 +85,15 @@ class Watched:
     bits: float = math.nan
 
 
-def check_network(model: CausalModel, stream: Stream, where: object) -> Iterator[Finding]:
-    """Checks of a folded model over the beginning of a real recording."""
+def check_network(model: CausalModel, streams: Sequence[Stream], where: object) -> Iterator[Finding]:
+    """Checks of a folded model over excerpts of real recordings, of which there is at least one."""
     bad = [name for name, weight in model.named_parameters() if not bool(weight.isfinite().all())]
     if bad:
         named = f"{len(bad)} weights hold what is no number, such as {bad[0]}"
         yield WEIGHTS.found("severe", named, where, weights=len(bad))
         return
     yield WEIGHTS.found("healthy", f"all {model.parameter_count:,} weights are numbers", where)
-    seen = watch(model, stream)
+    seen = watch(model, streams)
     yield _worst(DEAD, seen.dead, "of the channels are constant", where, DEAD_WARNING, DEAD_SEVERE)
     if seen.saturated:
         yield _worst(GATES, seen.saturated, "of the gates never leave one end", where, STUCK_WARNING, STUCK_SEVERE)
@@ -97,18 +101,46 @@ def check_network(model: CausalModel, stream: Stream, where: object) -> Iterator
     yield _gradients(seen, where)
 
 
-def watch(model: CausalModel, stream: Stream) -> Watched:
-    """Run a copy of the model over the first TOKENS tokens of a recording, forwards and backwards."""
-    steps = min(TOKENS, len(stream.tokens) - 1, max(16, MOST_OUTPUTS // model.head.size))
+def excerpts(model: CausalModel, data: PreparedData) -> list[Stream]:
+    """Up to EXCERPTS of what is held out, evenly spread; of images and of tasks, whole recordings."""
+    items = [item for item in (data.items("valid") or data.items("test")) if item.length > item.given]
+    if not items:
+        return []
+    # All are cut to the shortest, so the shorter half is left out where they are short.
+    least = min(TOKENS, int(np.median([item.length for item in items])))
+    items = [item for item in items if item.length >= max(2, least)]
+    if not items:
+        return []
+    ends = np.cumsum([item.length for item in items])
+    found = dict[tuple[int, int], Stream]()
+    count = max(2, min(EXCERPTS, EXCERPTS * LARGE // (4 * max(1, model.parameter_count))))
+    for number in range(count):
+        middle = (number + 0.5) / count * ends[-1]
+        place = int(np.searchsorted(ends, middle, "right"))
+        item, stream = items[place], data.stream(items[place])
+        whole = model.longest is not None or item.given > 1
+        inside = int(middle - ends[place] + item.length) - TOKENS // 2
+        start = 0 if whole else max(0, min(inside, item.length - TOKENS - 1))
+        stop = item.length if whole else min(item.length, start + TOKENS + 1)
+        features = None if stream.features is None else stream.features[start:stop]
+        found[place, start] = replace(stream, tokens=stream.tokens[start:stop], features=features)
+    return list(found.values())
+
+
+def watch(model: CausalModel, streams: Sequence[Stream]) -> Watched:
+    """Run a copy of the model over excerpts, cut to the shortest of them, forwards and backwards."""
+    shortest = min(len(stream.tokens) for stream in streams) - 1
+    steps = min(shortest, max(16, MOST_OUTPUTS // len(streams) // model.head.size))
     net = copy.deepcopy(model).cpu().double().eval().requires_grad_(True)
-    tokens = torch.from_numpy(stream.tokens[: steps + 1].astype("int64"))[None]
-    condition = condition_of(net, [stream], 0, steps)
+    tokens = torch.from_numpy(np.stack([stream.tokens[: steps + 1] for stream in streams]).astype("int64"))
+    condition = condition_of(net, streams, 0, steps)
+    least = max(1, len(streams) * steps // SLOWEST)
     seen, inside = Watched(), list[str]()
     hooks = []
     for name, module in net.named_modules():
         if name and "parametrizations" not in name:
-            hooks += _watch_module(name, module, seen, inside, steps // SLOWEST)
-    with _Operations(seen, inside, steps // SLOWEST):
+            hooks += _watch_module(name, module, seen, inside, least)
+    with _Operations(seen, inside, least):
         outputs = net(tokens[:, :-1], condition)
     for hook in hooks:
         hook.remove()

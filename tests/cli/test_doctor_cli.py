@@ -116,7 +116,7 @@ def test_a_file_that_is_no_sound_and_a_prime_that_is_not_there(trained_project, 
 def test_a_run_whose_data_are_gone(trained_project, program):
     shutil.rmtree("data")
     settings = Path("runs/sequnet/settings.toml")
-    settings.write_text(re.sub(r'(?m)^path = ".*"$', 'path = "gone"', settings.read_text()))
+    settings.write_text(re.sub(r'(?m)^(path|data) = ".*"$', r'\1 = "gone"', settings.read_text()))
     out = program("doctor", "sequnet", "--json")
     found = {finding["check"]: finding["severity"] for finding in out.json["findings"]}
     assert found["data-now"] == "info"

@@ -17,7 +17,7 @@ from seqgen_core.data.yardsticks import yardsticks
 from seqgen_core.diagnosis.curves import check_curves, held_out_bits
 from seqgen_core.diagnosis.diagnose import diagnose_run
 from seqgen_core.diagnosis.hearing import check_reach, check_sureness, periods
-from seqgen_core.diagnosis.network import check_network, watch
+from seqgen_core.diagnosis.network import check_network, excerpts, watch
 from seqgen_core.runs import Checkpoint, RunFolder
 from seqgen_core.settings.codec import AudioCodecSettings
 from seqgen_core.settings.model import WaveNetSettings
@@ -146,14 +146,14 @@ def network(music, kind="wavenet", **changes):
     return models.build(settings, music.manifest.tokens).eval().fold()
 
 
-def excerpt(data):
-    return data.stream(data.items("valid")[0])
+def heard(model, data):
+    return list(check_network(model, excerpts(model, data), "run"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TINY_MODELS if kind != "pixelcnn"])
 def test_new_networks_are_healthy(music, kind):
     """Of so few channels some are shut from the beginning; those of presets are not (docs/doctor.md)."""
-    found = alarms(check_network(network(music, kind), excerpt(music), "run"))
+    found = alarms(heard(network(music, kind), music))
     assert found.keys() <= {"dead-channels"}
 
 
@@ -161,14 +161,14 @@ def test_a_network_of_images_is_healthy(tmp_path):
     data = make_images(tmp_path)
     torch.manual_seed(0)
     model = models.build(TINY_MODELS["pixelcnn"], data.manifest.tokens).eval()
-    found = list(check_network(model, excerpt(data), "run"))
+    found = heard(model, data)
     assert not [finding for finding in found if finding.severity == "severe"]
 
 
 def test_watching_changes_nothing(music):
     model = network(music)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    seen = watch(model, excerpt(music))
+    seen = watch(model, excerpts(model, music))
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
     assert all(weight.grad is None for weight in model.parameters())
@@ -178,7 +178,7 @@ def test_watching_changes_nothing(music):
 def test_weights_that_are_no_numbers(music):
     model = network(music)
     model.layers[1].gated.weight.data[0, 0, 0] = float("nan")
-    found = only(check_network(model, excerpt(music), "run"), "weights")
+    found = only(heard(model, music), "weights")
     assert found.severity == "severe"
     assert "layers.1.gated.weight" in found.sentence
 
@@ -187,13 +187,13 @@ def test_dead_channels_and_lost_gradients(music):
     model = network(music)
     model.layers[0].gated.weight.data[:] = 0
     model.layers[2].skip.weight.data[:] = 0
-    found = list(check_network(model, excerpt(music), "run"))
+    found = heard(model, music)
     assert only(found, "dead-channels").severity == "severe"
     assert "layers.0" in only(found, "dead-channels").sentence
     assert only(found, "gradients").severity == "warning"
     shut = network(music)
     shut.mix.bias.data[:] = -100
-    found = list(check_network(shut, excerpt(music), "run"))
+    found = heard(shut, music)
     assert only(found, "dead-channels").severity == "severe", "rectifiers that never open"
     assert only(found, "gradients").severity == "severe"
 
@@ -201,20 +201,20 @@ def test_dead_channels_and_lost_gradients(music):
 def test_stuck_gates(music):
     model = network(music)
     model.layers[1].gated.bias.data[:6] = 50
-    found = only(check_network(model, excerpt(music), "run"), "saturated-gates")
+    found = only(heard(model, music), "saturated-gates")
     assert found.severity == "severe"
     assert "layers.1 tanh" in found.sentence
     closed = network(music)
     closed.layers[1].gated.bias.data[6:] = -50
-    assert "sigmoid" in only(check_network(closed, excerpt(music), "run"), "saturated-gates").sentence
+    assert "sigmoid" in only(heard(closed, music), "saturated-gates").sentence
 
 
 def test_exploding_layers(music):
     model = network(music)
     model.layers[1].residual.weight.data *= 1e5
-    assert only(check_network(model, excerpt(music), "run"), "exploding-layers").severity == "warning"
+    assert only(heard(model, music), "exploding-layers").severity == "warning"
     model.layers[1].residual.weight.data *= 1e300
-    found = list(check_network(model, excerpt(music), "run"))
+    found = heard(model, music)
     assert "severe" in {finding.severity for finding in found}
 
 
