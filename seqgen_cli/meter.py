@@ -12,6 +12,7 @@ from dataclasses import dataclass
 WINDOW = 120.0
 """Seconds over which speed, and from it the time left, is measured."""
 LEAST_BAR, MOST_BAR = 10, 40
+STAYING = ("bits", "held-out", "time left")
 GAP = "  "
 
 
@@ -39,7 +40,7 @@ class Meter:
     def update(self, done: float, figures: Mapping[str, float | str]) -> None:
         """So much is done in all; figures as a stage names them. Those of bits and speed stay until told anew."""
         now = time.monotonic()
-        staying = {name: value for name, value in self.figures.items() if name in ("bits", "held-out", "time left")}
+        staying = {name: value for name, value in self.figures.items() if name in STAYING or name.endswith("/s")}
         self.figures = {**staying, **figures}
         self.done = done
         if not self._seen or now - self._seen[-1][0] >= 1:
@@ -88,7 +89,7 @@ class Meter:
     def line(self, memory: str = "", *, over: bool = False) -> str:
         """All figures, however long that is; over: the task has ended, and took so long."""
         parts = self.parts(memory)
-        texts = [part.forms[0] for part in parts[1:] if not (over and part.name == "left")]
+        texts = [part.forms[0] for part in parts[1:] if not (over and part.name in ("left", "now"))]
         taken = time.monotonic() - self.started
         texts += [f"in {clock(taken)}"] if over and taken >= 1 else []
         return f"{self.name}: {GAP.join(texts)}"

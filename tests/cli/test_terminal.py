@@ -136,6 +136,8 @@ def test_what_has_given_way_stays_away_and_figures_keep_their_places():
     task.update(1142, {"now": "validating 12%"})
     assert "validating 12%" in task.fitted(80, "486 MiB")
     assert "4.500 bits" in task.fitted(80, "486 MiB")
+    assert "validating" not in task.line(over=True)
+    assert "9 samples/s" in task.line(over=True)
 
 
 def test_time_left_by_speed_or_by_what_the_stage_knows():
