@@ -63,7 +63,7 @@ LOOP = check(
     "square difference function of McLeod and Wyvill 2005), and how many samples are the very same one lag before",
     thresholds=f"{EQUAL:.0%} equal samples severe; likeness {LIKE:g} of a sound that is no steady tone (line share "
     f"below {LIKE_LINE:g}) a warning",
-    advice="Raise --temperature or drop --top-k/--top-p: at temperature 0 every model ends in a loop.",
+    advice="Raise --temperature or drop --top-k/--top-p: at temperature 0 loops are what is to be expected.",
 )
 CUT = check(
     "clipped-samples",

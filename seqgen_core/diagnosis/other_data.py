@@ -36,7 +36,7 @@ UNKNOWN = check(
     "was once read as Latin-1 (Ã©, â€™)",
     thresholds=f"{UNKNOWN_WARNING:.0%} of the words a warning, {UNKNOWN_SEVERE:.0%} severe; a replacement character or "
     "misread UTF-8 in one of 10,000 characters a warning",
-    advice="Convert the files to UTF-8 from what they are in, or raise the size of the vocabulary.",
+    advice="Convert the files to UTF-8 from what they are in, or take text that was not cut to a vocabulary.",
 )
 ROLLS = check(
     "empty-rolls",
