@@ -10,7 +10,7 @@ from seqgen_core.evaluation.fidelity.bootstrap import Bootstrap
 @pytest.fixture(scope="module")
 def found(shared_data):
     """Figures of each set of clips, by the measure's name."""
-    real = real_clips(sorted((shared_data / "music" / "song").glob("*.flac")), 16000, 1.0, most=12)
+    real = real_clips(sorted((shared_data / "music" / "song").glob("*.flac")), 16000, 1.0, most=8)
     sets, others = spoilt(real.clips, real.rate), spoilt(real.other, real.rate)
     sure = Bootstrap(resamples=1)
     return {name: {m.name: m for m in measured(real, sets[name], others[name], sure)} for name in sets}

@@ -6,6 +6,7 @@ lively each band is. Pixels are laid along the principal components of the real 
 Axes: W windows, F bands or features, D dimensions.
 """
 
+import copy
 import itertools
 from collections.abc import Sequence
 
@@ -63,8 +64,17 @@ class PixelEmbedding:
     def __init__(self, real: NDArray[np.floating], components: int = COMPONENTS) -> None:
         self._mean = real.mean(axis=0)
         apart = real - self._mean
-        _, vectors = np.linalg.eigh(apart.T @ apart)
-        self._axes = vectors[:, ::-1][:, :components]  # (F, D)
+        if len(apart) < apart.shape[1]:
+            axes = np.linalg.svd(apart, full_matrices=False)[2].T
+        else:
+            axes = np.linalg.eigh(apart.T @ apart)[1][:, ::-1]  # the same, sooner
+        self._axes = axes[:, :components]  # (F, D)
+
+    def first(self, components: int) -> "PixelEmbedding":
+        """The same with fewer components."""
+        fewer = copy.copy(self)
+        fewer._axes = self._axes[:, :components]
+        return fewer
 
     def __call__(self, images: NDArray[np.floating]) -> NDArray[np.float64]:
         """Vectors (N, D) of images (N, F)."""

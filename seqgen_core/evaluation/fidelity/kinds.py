@@ -21,7 +21,7 @@ from seqgen_core.settings.codec import (
 )
 
 TokenArrays = Sequence[NDArray[np.integer]]
-LEARNT_TOKENS = 2**24
+LEARNT_TOKENS = 2**22
 """Training tokens, at most, from which a kind learns what is usual."""
 CLASSIFIED_COMPONENTS = 64
 """Principal components of images that a classifier is told."""
@@ -129,12 +129,12 @@ class PixelsKind:
     """Images; their principal components are those of the training images."""
 
     def __init__(self, codec: PixelsCodecSettings, training: TokenArrays) -> None:
-        from seqgen_core.evaluation.fidelity.embedding import PixelEmbedding
+        from seqgen_core.evaluation.fidelity.embedding import COMPONENTS, PixelEmbedding
 
         self._levels, self._size = codec.levels, codec.tokens.length - 1
         images = np.asarray(self._seen(list(_first(training, LEARNT_TOKENS))), np.float64)
-        self._embedding = PixelEmbedding(images)
         self._told = PixelEmbedding(images, CLASSIFIED_COMPONENTS)
+        self._embedding = self._told.first(COMPONENTS)
 
     def measures(self, drawn: TokenArrays, real: TokenArrays, reference: TokenArrays, sure: Bootstrap) -> list[Measure]:
         from seqgen_core.evaluation.fidelity.pictures import picture_measures

@@ -20,6 +20,7 @@ THRESHOLD = 0.15
 """Share of aperiodic power below which a frame has a pitch; the paper's 0.1 with room for 8 bits and a second voice."""
 QUIET = 1e-3
 """Root mean square below which a frame is silent: the lowest steps of 8-bit mu-law."""
+_BLOCK = 512  # frames taken at once, so that memory does not grow with a clip
 
 
 def frame_pitches(waveform: NDArray[np.floating], rate: int) -> NDArray[np.float64]:
@@ -32,9 +33,11 @@ def frame_pitches(waveform: NDArray[np.floating], rate: int) -> NDArray[np.float
         return np.full(0 if not len(sound) else 1, np.nan)
     frames = np.lib.stride_tricks.sliding_window_view(sound, size)[::hop]  # (K, W + L)
     found = np.full(len(frames), np.nan)
-    loud = np.sqrt(np.square(frames).mean(axis=1)) > QUIET
-    if loud.any():
-        found[loud] = _yin(frames[loud], rate, window, shortest, longest)
+    for first in range(0, len(frames), _BLOCK):
+        block = frames[first : first + _BLOCK]
+        loud = np.sqrt(np.square(block).mean(axis=1)) > QUIET
+        if loud.any():
+            found[first : first + _BLOCK][loud] = _yin(block[loud], rate, window, shortest, longest)
     return found
 
 
