@@ -17,7 +17,7 @@ COMMANDS = {
     "generate": ("generate", "Draw clips from a run, or continue what is real."),
     "evaluate": ("evaluate", "Score a run in bits per token."),
     "report": ("report", "One page about runs, to hear, to see and to send around."),
-    "doctor": ("doctor", "Say why it sounds like that: what is wrong with data, a run, clips."),
+    "doctor": ("doctor", "Say why it sounds like that: faults of data, runs and clips."),
     "export": ("export", "Write a run as one file: weights and settings, or ONNX."),
     "import": ("import_", "Take weights of the Seq-U-Net reference code into a run."),
     "info": ("info", "Look at models, prepared data, runs and the machine."),
