@@ -72,7 +72,7 @@ def check_words(words: tuple[str, ...]) -> None:
     options = {option: one for one in command.params for option in (*one.opts, *one.secondary_opts)}
     options["--help"] = None
     for word in path:
-        if word.startswith("-") and len(word) > 1:
+        if re.match(r"--?[a-z]", word):
             assert word.partition("=")[0] in options, f"{words[0]} has no option {word}"
     told = dict(itertools.pairwise(path))
     if "--preset" in told and told["--preset"].islower():

@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import subprocess
+import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 import stand_ins
 from doc_checks import check_extras, check_script, check_tests, check_told, check_words
-from doc_pages import PAGES, Block, Command, blocks, inline
+from doc_pages import PAGES, ROOT, Block, Command, blocks, inline
 from tiny import TINY_MODELS, Program, make_data
 
 from seqgen_core.settings.project import PROJECT_FILE, load_project
@@ -86,13 +87,14 @@ class Reader:
         self.program, self.address, self.mirror, self.home = program, address, mirror, Path.cwd()
 
     def begin(self, block: Block) -> None:
-        """Lay out what the block's comment asks for: prepared data, a run, or recordings by their file or folder."""
+        """Lay out what the block's comment asks for: prepared data, a run or runs/NAME, recordings by name."""
         stand_ins.recordings(self.home / "recordings")
         for wanted in block.before:
             if wanted == "prepared":
                 make_data(Path("data/prepared"), levels=256, rate=stand_ins.RATE)
-            elif wanted == "run":
-                assert self.program("train", *LIMITS, *sizes("sequnet"), "--steps", STEPS).code == 0
+            elif wanted.startswith("run"):
+                named = [wanted] if "/" in wanted else []
+                assert self.program("train", *named, *LIMITS, *sizes("sequnet"), "--steps", STEPS).code == 0
             elif wanted.endswith(".wav"):
                 stand_ins.recording(Path(wanted), 1.2)
             else:
@@ -106,7 +108,7 @@ class Reader:
         known = {
             "seqgen": self.seqgen,
             "pip": check_extras,
-            "python": check_script,
+            "python": run_script,
             "cd": change_folder,
             "pytest": check_tests,
         }
@@ -159,7 +161,7 @@ class Reader:
         if name == "report":
             return ["--count", "1", "--seconds", "0.2"]
         if name == "evaluate" and "--quality" in words:
-            return ["--clips", "3", "--seconds", "0.1"]
+            return ["--clips", "3", "--length", "40"]
         if name == "generate" and "torch" in words and not {"--seconds", "--length"} & {*words}:
             return ["--length", "20"]
         if name not in ("train", "tune") or {"--resume", "--config"} & {*words}:
@@ -182,6 +184,17 @@ def sizes(kind: str) -> list[str]:
     """Settings of a tiny model."""
     settings = TINY_MODELS[kind].model_dump(exclude={"kind"}, exclude_defaults=True)
     return [f"model.{name}={json.dumps(value)}" for name, value in settings.items()]
+
+
+def run_script(command: Command) -> None:
+    """python: an example of docs/ is run, for less sound; of other scripts the words are checked."""
+    example = ROOT / "docs" / command.words[1]
+    if not example.exists():
+        check_script(command)
+        return
+    *words, seconds = command.words[2:]
+    assert float(seconds) > 0
+    subprocess.run([sys.executable, str(example), *words, "0.02"], check=True)
 
 
 def change_folder(command: Command) -> None:
