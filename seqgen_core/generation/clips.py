@@ -126,7 +126,8 @@ def _draw_batch(
     except KeyboardInterrupt:
         stopped = True
     for row, number in enumerate(numbers if done else []):
-        tokens = drawn[row].tokens() if done == length else drawn[row].tokens()[:done]
+        tokens = drawn[row].tokens()
+        tokens = tokens if len(tokens) == done else tokens[:done]  # a stop came between two clips' parts of a block
         yield Clip(number, primes[row], tokens, bits[row] / done, seconds / len(primes), unfinished=done < length)
     if stopped:
         raise KeyboardInterrupt

@@ -106,6 +106,12 @@ class Run:
             self._loaded[key] = self._source.model(which, ema=ema, device=device, progress=progress)
         return self._loaded[key]
 
+    def averaged(self, step: int, *, ema: bool = True) -> bool:
+        """Whether the weights that `model` gives for a step are their moving average, which `ema` asks for."""
+        from seqgen_core.exporting.weights_file import Exported, averaged
+
+        return isinstance(self._source, RunFolder | Exported) and averaged(self._source, step, ema)
+
     def data(self, progress: Progress | None = None) -> PreparedData:
         """The prepared data that the run was trained on; progress hears a warning where they have changed since.
 

@@ -47,7 +47,9 @@ class ClipWriter:
         self._folder, self._codec = folder, run.settings.data.codec
         self._renderer = renderer_for(self._codec, Encoding(settings.format, settings.bitrate))
         self._name, self._step, self._seed = run.name, step, settings.seed
-        self._head = render.sheet_head(run.path, run.settings, step, settings.seed, ema=settings.ema)
+        self._head = render.sheet_head(
+            run.path, run.settings, step, settings.seed, ema=run.averaged(step, ema=settings.ema)
+        )
         self._head |= {"settings": settings.model_dump(mode="json"), "engine": engine}
         self._entries: list[dict[str, Any]] = []
         self._shown: list[Tokens] = []

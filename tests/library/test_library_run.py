@@ -1,5 +1,6 @@
 """A run as an object: loading, settings by name, clips as arrays, scores, and how little an import costs."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,14 @@ def test_scores_of_splits_and_files(trained_project):
     assert run.evaluate(files=["tone.wav"], chunk=50).total.tokens == 299
     with pytest.raises(UsageError, match="--label a is of files"):
         run.evaluate(label="a")
+
+
+def test_the_sheet_says_which_weights_drew(trained_project):
+    data = load_run("runs/tcn").data()
+    loop.train(make_run(Path("runs/plain"), data, "tcn", steps=4, ema=0.0), data)
+    for name, ema, averaged in (("tcn", True, True), ("tcn", False, False), ("plain", True, False)):
+        sheet = load_run(f"runs/{name}").generate(length=5, ema=ema).write(f"{name} {ema}")
+        assert json.loads(sheet.read_text())["ema"] is averaged
 
 
 def test_models_and_data_are_kept(trained_project):
