@@ -14,6 +14,7 @@ PAGES = tuple(
 )
 _BLOCK = re.compile(r"(?:^<!-- run: (?P<before>[^\n]*?) -->\n)?^```sh\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(seqgen [a-z][^`]*)`")
+_TYPED = re.compile(r"^\$ (seqgen .*)$", re.MULTILINE)
 _ENDS = {"&&", "||", ";"}
 
 
@@ -56,10 +57,15 @@ def blocks(page: str) -> list[Block]:
 
 
 def inline(page: str) -> list[Command]:
-    """Commands in a line of prose or in a table, such as `seqgen info presets`."""
+    """Commands in a line of prose or in a table, such as `seqgen info presets`, and after a $ in outputs."""
     text = (ROOT / page).read_text(encoding="utf-8")
     prose = re.sub(r"^```.*?^```$", lambda match: "\n" * match[0].count("\n"), text, flags=re.MULTILINE | re.DOTALL)
-    return [
+    typed = [
+        command
+        for match in _TYPED.finditer(text)
+        for command in _commands(page, text.count("\n", 0, match.start()) + 1, match[1])
+    ]
+    return typed + [
         command
         for match in _INLINE.finditer(prose)
         for command in _commands(page, prose.count("\n", 0, match.start()) + 1, " ".join(match[1].split()))

@@ -43,6 +43,8 @@ def test_the_readme_names_commands_that_exist():
     named = set(re.findall(r"^(?:.*&& )?seqgen ([a-z]+)", readme, flags=re.MULTILINE))
     assert {"demo", "init", "download", "preprocess", "train", "generate", "evaluate", "info"} <= named
     assert named <= set(COMMANDS)
+    table = set(re.findall(r"^\| `seqgen ([a-z]+)", readme, flags=re.MULTILINE))
+    assert table == set(COMMANDS), "the table of commands"
 
 
 def test_pictures_of_the_models_show_the_models_of_today():
