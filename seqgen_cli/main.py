@@ -44,7 +44,7 @@ def _root(
 def main() -> None:
     """Run the program and exit with 0, with 1 after a failure, with 2 after a usage error."""
     if COMPLETING in os.environ:
-        from seqgen_cli.completion import as_one_word
+        from seqgen_cli.bash_words import as_one_word
 
         with as_one_word():
             app(prog_name="seqgen")
