@@ -57,6 +57,7 @@ def doctor(
     from seqgen_core.devices import use_threads
     from seqgen_core.diagnosis import diagnose
     from seqgen_core.diagnosis.diagnose import what_is
+    from seqgen_core.diagnosis.folders import run_of_clips
 
     use_threads(project.evaluate.threads)
     place = _place(ordinary[0] if ordinary else None, project)
@@ -81,7 +82,7 @@ def doctor(
             ema=project.evaluate.ema,
         )
     else:
-        drawn_from = diagnose.run_of_clips(place) if kind == "folder" else None
+        drawn_from = run_of_clips(place) if kind == "folder" else None
         run, data = _open_run(drawn_from) if drawn_from is not None else (None, None)
         findings = diagnose.diagnose_clips(place, run, data, shared.screen)
     _show(shared, place, kind, findings)

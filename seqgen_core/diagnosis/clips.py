@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.data.store import PreparedData
-from seqgen_core.diagnosis import sound
+from seqgen_core.diagnosis import periods, sound
 from seqgen_core.diagnosis.finding import SEVERITIES, Finding, Severity, check
 from seqgen_core.diagnosis.pieces import code_step, pieces
 from seqgen_core.diagnosis.sound_data import PILE, is_cut
@@ -90,7 +90,7 @@ class Measured:
     flatness: float
     high: float
     line: float
-    repetition: sound.Repetition
+    repetition: periods.Repetition
     quiet_end: float
     """Seconds."""
     longest_quiet: float
@@ -121,9 +121,9 @@ def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> 
         sound.flatness(x, rate),
         sound.high_share(x, rate),
         sound.line_share(late, rate) if sound.level(late) > HEARD_DB else 0.0,
-        sound.repetition(late, rate, LOOP_SHORTEST, 2.0)
+        periods.repetition(late, rate, LOOP_SHORTEST, 2.0)
         if sound.level(late) > HEARD_DB
-        else sound.Repetition(0.0, 0.0, 0.0),
+        else periods.Repetition(0.0, 0.0, 0.0),
         ending,
         longest,
         sound.clipping(x, step),

@@ -108,8 +108,9 @@ def _prints(
     longest = round(max(4 * RAW_SECONDS * codec.rate, budget / max(1, len(items))))
     chosen, taken = [], 0
     places = range(len(items))
-    if total > budget and len(items) * longest > budget:
-        places = np.unique(np.linspace(0, len(items) - 1, max(1, int(budget // longest))).astype(int))
+    taken_of_each = sum(min(item.length, longest) for item in items) / max(1, len(items))
+    if len(items) * taken_of_each > budget:
+        places = np.unique(np.linspace(0, len(items) - 1, max(1, int(budget // taken_of_each))).astype(int))
     for place in places:
         tokens = data.tokens(items[place])[:longest]
         taken += len(tokens)

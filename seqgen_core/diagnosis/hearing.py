@@ -8,7 +8,7 @@ import torch
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.data.store import PreparedData
-from seqgen_core.diagnosis import sound
+from seqgen_core.diagnosis import periods, sound
 from seqgen_core.diagnosis.finding import Finding, Severity, check
 from seqgen_core.diagnosis.pieces import sound_pieces
 from seqgen_core.models.base import CausalModel
@@ -52,7 +52,7 @@ def check_reach(run: RunFolder, model: CausalModel, data: PreparedData) -> Itera
         yield REACH.found("healthy", "a recurrent model hears all that came before", run.path)
         return
     reach = model.receptive_field / codec.rate
-    pitch, beat = periods(data, codec)
+    pitch, beat = sound_periods(data, codec)
     shown = [f"the model hears {1000 * reach:.0f} ms"]
     shown += [f"the pitch period is {1000 * pitch:.1f} ms"] if pitch else []
     shown += [f"the beat is {1000 * beat:.0f} ms"] if beat else []
@@ -65,7 +65,7 @@ def check_reach(run: RunFolder, model: CausalModel, data: PreparedData) -> Itera
     yield REACH.found(severity, "; ".join(shown), run.path, **figures)
 
 
-def periods(data: PreparedData, codec: AudioCodecSettings) -> tuple[float | None, float | None]:
+def sound_periods(data: PreparedData, codec: AudioCodecSettings) -> tuple[float | None, float | None]:
     """Median pitch and beat period of the training sound in seconds; None where fewer than a fifth of them have one.
 
     The pitch is asked of every quarter of a second, the beat of every piece of up to 15 s.
@@ -75,8 +75,8 @@ def periods(data: PreparedData, codec: AudioCodecSettings) -> tuple[float | None
     for piece in sound_pieces(data, "train", PITCH_SECONDS):
         wave = AudioCodec(codec).decode(piece.tokens)
         loud = [wave[first : first + size] for first in range(0, len(wave) - size + 1, 2 * size)]
-        pitches += [sound.pitch_period(part, codec.rate) for part in loud if sound.level(part) > -50]
-        beats.append(sound.beat_period(wave, codec.rate))
+        pitches += [periods.pitch_period(part, codec.rate) for part in loud if sound.level(part) > -50]
+        beats.append(periods.beat_period(wave, codec.rate))
     return _median(pitches), _median(beats)
 
 

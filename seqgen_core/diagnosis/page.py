@@ -17,7 +17,7 @@ def checks_section() -> str:
     parts = [BEGIN]
     for subject, title in SUBJECTS.items():
         parts.append(f"## {title}")
-        for one in CHECKS.values():
+        for _, one in sorted(CHECKS.items()):
             if one.subject == subject:
                 lines = [
                     f"### {one.name}",

@@ -104,7 +104,9 @@ class RawSound:
 def raw_sounds(data: PreparedData, rate: int) -> Iterator[RawSound]:
     """The beginnings of raw files, spread evenly over the data, amplified as the data are; those that are gone or do
     not decode are left out."""
-    files = list(dict.fromkeys(path for item in data.manifest.items if (path := raw_file(item)) is not None))
+    origins = list({_STRETCH.sub("", item.origin): item for item in data.manifest.items}.values())
+    places = np.unique(np.linspace(0, len(origins) - 1, min(len(origins), 10 * RAW_FILES)).astype(int))
+    files = [path for place in places if (path := raw_file(origins[place])) is not None]
     if len(files) > RAW_FILES:
         files = [files[round(place)] for place in np.linspace(0, len(files) - 1, RAW_FILES)]
     for path in files:

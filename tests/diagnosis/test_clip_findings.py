@@ -9,7 +9,8 @@ from real_sound import MUSIC, RATE, SPEECH, alarms, only, prepared, real
 
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.diagnosis.clips import check_clip, gathered, real_measures
-from seqgen_core.diagnosis.diagnose import diagnose_clips, run_of_clips
+from seqgen_core.diagnosis.diagnose import diagnose_clips
+from seqgen_core.diagnosis.folders import run_of_clips
 from seqgen_core.diagnosis.temperature import better_temperature, check_temperature
 from seqgen_core.diagnosis.texts import check_text_clip, final_loop, repeated_share
 from seqgen_core.errors import UsageError

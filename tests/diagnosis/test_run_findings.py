@@ -14,9 +14,10 @@ from seqgen_core.audio.files import write_wav
 from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.data.yardsticks import yardsticks
-from seqgen_core.diagnosis.curves import check_curves, held_out_bits
+from seqgen_core.diagnosis.curves import check_curves
 from seqgen_core.diagnosis.diagnose import diagnose_run
-from seqgen_core.diagnosis.hearing import check_reach, check_sureness, periods
+from seqgen_core.diagnosis.guessers import held_out_bits
+from seqgen_core.diagnosis.hearing import check_reach, check_sureness, sound_periods
 from seqgen_core.diagnosis.network import check_network, excerpts, watch
 from seqgen_core.runs import Checkpoint, RunFolder
 from seqgen_core.settings.codec import AudioCodecSettings
@@ -219,7 +220,7 @@ def test_exploding_layers(music):
 
 
 def test_reach_beside_the_periods(music, tmp_path):
-    pitch, _ = periods(music, LEVELS)
+    pitch, _ = sound_periods(music, LEVELS)
     assert pitch is not None
     assert 0.002 < pitch < 0.02
     run = make_run(tmp_path / "run", music, "wavenet")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from seqgen_core.diagnosis import sound
+from seqgen_core.diagnosis import periods, sound
 
 RATE = 8000
 
@@ -62,30 +62,30 @@ def test_flatness_and_high_share_and_lines():
 
 def test_repetition_finds_a_loop_and_how_exact_it_is():
     loop = np.tile(noise(0.2), 6)
-    found = sound.repetition(loop, RATE, 0.05, 1.0)
+    found = periods.repetition(loop, RATE, 0.05, 1.0)
     assert (found.seconds, found.likeness, found.equal) == (pytest.approx(0.2), pytest.approx(1.0), 1.0)
-    near = sound.repetition(loop + noise(1.2, seed=1) * 0.1, RATE, 0.05, 1.0)
+    near = periods.repetition(loop + noise(1.2, seed=1) * 0.1, RATE, 0.05, 1.0)
     assert 0.95 < near.likeness < 1
     assert near.equal < 0.01
-    assert sound.repetition(noise(), RATE, 0.05, 1.0).likeness < 0.2
-    assert sound.repetition(np.zeros(RATE), RATE, 0.05, 1.0).likeness == 0.0
+    assert periods.repetition(noise(), RATE, 0.05, 1.0).likeness < 0.2
+    assert periods.repetition(np.zeros(RATE), RATE, 0.05, 1.0).likeness == 0.0
 
 
 @pytest.mark.parametrize("hertz", [80, 200, 400])
 def test_pitch_period(hertz):
     wave = sum(sine(hertz * k, 0.5, 0.2 / k) for k in range(1, 6))
-    assert sound.pitch_period(wave, RATE) == pytest.approx(1 / hertz, rel=0.03)
-    assert sound.pitch_period(noise(0.5), RATE) is None
-    assert sound.pitch_period(np.zeros(RATE), RATE) is None
+    assert periods.pitch_period(wave, RATE) == pytest.approx(1 / hertz, rel=0.03)
+    assert periods.pitch_period(noise(0.5), RATE) is None
+    assert periods.pitch_period(np.zeros(RATE), RATE) is None
 
 
 def test_beat_period():
     beats = np.zeros(10 * RATE)
     for start in range(0, len(beats) - 400, RATE // 2):
         beats[start : start + 400] = np.hanning(400) * noise(0.05, seed=start) * 5
-    assert sound.beat_period(beats, RATE) == pytest.approx(0.5, abs=0.02)
-    assert sound.beat_period(noise(10), RATE) is None
-    assert sound.beat_period(noise(0.1), RATE) is None
+    assert periods.beat_period(beats, RATE) == pytest.approx(0.5, abs=0.02)
+    assert periods.beat_period(noise(10), RATE) is None
+    assert periods.beat_period(noise(0.1), RATE) is None
 
 
 def test_band_limit():
