@@ -6,11 +6,13 @@ rates; sound of another rate is resampled to the next one that they know. Loudne
 Axes: T time in frames, C channels.
 """
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -108,6 +110,37 @@ def pcm16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
     return np.clip(np.round(np.asarray(waveform, np.float64) * 32768), -32768, 32767).astype("<i2")
 
 
+class _Checked:
+    """A stream for libraries that cannot hear of an OSError in the middle of their work: it is raised by `check`."""
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self.read, self.seek, self.tell, self.flush = stream.read, stream.seek, stream.tell, stream.flush
+        self._write, self._path = stream.write, path
+        self._problem: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self._problem is None:
+            try:
+                return self._write(data)
+            except OSError as problem:
+                self._problem = problem
+        return len(data)
+
+    def check(self) -> None:
+        """Raise the OSError that a write met, naming the file."""
+        if self._problem is not None:
+            raise OSError(self._problem.errno, self._problem.strerror, str(self._path))
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Generator[_Checked]:
+    """A stream whose content replaces `path` at the end. Raises OSError, leaving what was there."""
+    with written_atomically(path) as stream:
+        checked = _Checked(stream, path)
+        yield checked
+        checked.check()
+
+
 def _finite(pieces: Iterator[NDArray[np.floating]], path: Path) -> Iterator[NDArray[np.float64]]:
     written = 0
     for piece in pieces:
@@ -126,8 +159,8 @@ def _write_pcm(
 ) -> None:
     container, subtype = _PCM[encoding.format]
     with (
-        written_atomically(path) as stream,
-        soundfile.SoundFile(stream, "w", rate, channels, format=container, subtype=subtype) as sound,
+        _written(path) as stream,
+        soundfile.SoundFile(cast(BinaryIO, stream), "w", rate, channels, format=container, subtype=subtype) as sound,
     ):
         if tags is not None:  # before the first sample, so that they stand at the beginning
             for name, text in dataclasses.asdict(tags).items():
@@ -135,6 +168,7 @@ def _write_pcm(
                     setattr(sound, name, text)
         for samples in pieces:
             sound.write(_samples(samples, subtype))
+            stream.check()
 
 
 def _samples(samples: NDArray[np.float64], subtype: str) -> NDArray:
@@ -154,7 +188,7 @@ def _write_lossy(
     kbits = min(_bitrates(encoding.format, known), key=lambda possible: abs(possible - wanted))
     gain = 1 / _lame_scale(kbits) if encoding.format == "mp3" else 1.0
     resampler = ResampleStream(rate, known)
-    with written_atomically(path) as stream, av.open(stream, "w", format=container) as out:
+    with _written(path) as stream, av.open(stream, "w", format=container) as out:
         if tags is not None:
             out.metadata.update(title=tags.title, comment=tags.comment, encoded_by=tags.software)
         track = out.add_stream(codec, rate=known, layout="mono")
@@ -167,6 +201,7 @@ def _write_lossy(
                 frame = av.AudioFrame.from_ndarray(loud[None], format=samples, layout="mono")
                 frame.sample_rate, frame.pts = known, done
                 out.mux(track.encode(frame))
+                stream.check()
                 done += len(part)
         out.mux(track.encode(None))
 

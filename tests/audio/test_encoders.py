@@ -1,5 +1,8 @@
 """Sound files that are written: exact to their depth or so near that nobody hears it, with words about themselves."""
 
+import contextlib
+import errno
+import io
 from pathlib import Path
 from typing import get_args
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from seqgen_core.audio import encoders
 from seqgen_core.audio.encoders import Encoding, Tags, write_sound
 from seqgen_core.audio.files import SoundFile, read_mono
 from seqgen_core.errors import SeqgenError, UsageError
@@ -117,6 +121,24 @@ def test_what_is_too_loud_is_clamped_but_in_floats(tmp_path):
     for name, most in (("wav", 1), ("wav24", 1), ("flac", 1), ("float", np.abs(loud).max())):
         write_sound(tmp_path / "x", loud, 8000, Encoding(name))
         assert np.abs(soundfile.read(tmp_path / "x")[0]).max() == pytest.approx(most, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3", "opus"])
+def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch, capfd, name):
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > 3000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    monkeypatch.setattr(encoders, "written_atomically", lambda path: contextlib.nullcontext(Full()))
+    noise = np.random.default_rng(0).uniform(-1, 1, 60000)
+    with pytest.raises(OSError, match=r"No space left on device: '.*x'") as caught:
+        write_sound(
+            tmp_path / "x", (noise[first : first + 9999] for first in range(0, 60000, 9999)), 16000, Encoding(name)
+        )
+    assert caught.value.errno == errno.ENOSPC
+    assert capfd.readouterr().err == ""
 
 
 def test_two_channels_where_nothing_is_lost(tmp_path):
