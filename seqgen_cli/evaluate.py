@@ -63,6 +63,8 @@ def evaluate(
     project = shared.project(["evaluate"], flags, overrides=overrides)
     settings = project.evaluate
     given = [f"--{name.replace('_', '-')}" for name, value in of_clips.items() if value is not None]
+    keys = [text.partition("=")[0].strip() for text in [*shared.overrides, *overrides]]
+    given += [key for key in keys if key.removeprefix("evaluate.") in {*of_clips, "top_k", "resamples"}]
     if given and not settings.quality:
         raise UsageError(f"{given[0]} is of the clips that --quality draws.", hint="Add --quality, or leave it out.")
 

@@ -147,6 +147,8 @@ def test_clips_that_were_written_are_measured_without_drawing(trained_project, p
     ("arguments", "cause", "hint"),
     [
         (["--clips", 3], "--clips is of the clips that --quality draws", "Add --quality"),
+        (["top_k=3"], "top_k is of the clips that --quality draws", "Add --quality"),
+        (["--set", "evaluate.seed=3"], "evaluate.seed is of the clips that --quality draws", "Add --quality"),
         (["--quality", "--clips-from", "nowhere"], "There is no sheet.json in nowhere", "`seqgen generate` wrote"),
         (["--quality", "--seconds", 3], "No recording of the test split is longer", "The longest has 500"),
         (["--quality", "--seconds", 0.2, "--clips", 2], "hold 3 stretches of that length", "--seconds or --length"),
