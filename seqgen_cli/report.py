@@ -47,6 +47,7 @@ def report(
     from seqgen_cli.finding import load_named_run
     from seqgen_core.devices import use_threads
     from seqgen_core.reporting.report import report as write_report
+    from seqgen_core.reporting.tables import size
 
     named: list[str | None] = [*dict.fromkeys(ordinary)]
     runs = [load_named_run(name, project) for name in named or [None]]
@@ -56,8 +57,8 @@ def report(
     for run in facts:
         for sentence in run.missing:
             screen.say(f"{run.path}: {sentence}")
-    size = f"{page.size / 1e6:.1f} MB, {page.sounds} sounds, {page.pictures} pictures"
-    screen.line(f"{page.path}: {size}; {len(facts)} run{'' if len(facts) == 1 else 's'}")
+    runs_shown = f"{len(facts)} run{'' if len(facts) == 1 else 's'}"
+    screen.line(f"{page.path}: {size(page.size)}, {page.sounds} sounds, {page.pictures} pictures; {runs_shown}")
     screen.result(
         {
             "out": page.path,

@@ -57,7 +57,7 @@ class Yardstick:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bits against steps or time. summary: what a person hears who cannot see it. beyond: yardsticks off the top."""
+    """Bits against steps or time. summary: what a person hears who cannot see it. beyond: yardsticks off the plot."""
 
     title: str
     axis: str
@@ -66,7 +66,7 @@ class Chart:
     across: tuple[Tick, ...]
     upward: tuple[Tick, ...]
     yardsticks: tuple[Yardstick, ...]
-    beyond: tuple[tuple[str, float], ...]
+    beyond: tuple[str, ...]
     summary: str
 
 
@@ -80,11 +80,12 @@ def charts(runs: Sequence[tuple[int, RunFacts]]) -> list[Chart]:
     return [*made, _chart(timed, "time")] if timed else made
 
 
-def even_ticks(low: float, high: float, most: int) -> list[Tick]:
-    """At most about `most` round numbers from low to high, with their places in percent of the way."""
+def even_ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[Tick]:
+    """At most about `most` round numbers from low to high, with their places in percent of the way; whole ones only?"""
     if not high > low:
         return [Tick(0.0, _number(low, 1.0), low)]
     step = 10 ** math.floor(math.log10((high - low) / most))
+    step = max(1, step) if whole else step
     step = next(step * factor for factor in (1, 2, 5, 10, 20) if (high - low) / (step * factor) <= most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [
@@ -136,8 +137,9 @@ def _chart(runs: Sequence[tuple[int, RunFacts]], against: str) -> Chart:
     lines = []
     for place, run in runs:
         raw, smooth = _thinned(run.trained), _thinned(smoothed(run.trained))
-        lines.append(Line(place, run.name, path(raw), path(smooth), path(run.valid), dots(run.valid)))
-    inside = {name: bits for name, bits in known.items() if bits <= high}
+        alone = run.trained if len(run.trained) == 1 else ()  # one point makes no line
+        lines.append(Line(place, run.name, path(raw), path(smooth), path(run.valid), dots((*run.valid, *alone))))
+    inside = {name: bits for name, bits in known.items() if low <= bits <= high}
     placed: list[Yardstick] = []
     drawn = [
         (SIZE * x / right, _down(point.bits))
@@ -147,16 +149,20 @@ def _chart(runs: Sequence[tuple[int, RunFacts]], against: str) -> Chart:
     ]
     for name, bits in sorted(inside.items(), key=lambda pair: -pair[1]):
         place = _down(bits) / SIZE * 100
-        placed.append(Yardstick(name, bits, place, _side(place, drawn, placed[-1:])))
+        placed.append(Yardstick(name, bits, place, _side(place, drawn, placed)))
     return Chart(
         title=f"Bits per {word} against {'steps' if against == 'steps' else 'training time'}",
         axis="steps" if against == "steps" else unit,
         unit=f"bits per {word}",
         lines=tuple(lines),
-        across=tuple(even_ticks(0, right, 6)),
+        across=tuple(even_ticks(0, right, 6, whole=against == "steps")),
         upward=tuple(Tick(100 - tick.place, tick.text, tick.value) for tick in even_ticks(low, high, 6)),
         yardsticks=tuple(placed),
-        beyond=tuple((name, bits) for name, bits in known.items() if name not in inside),
+        beyond=tuple(
+            f"{name}: {bits:.3f}, {'above' if bits > high else 'below'} the plot"
+            for name, bits in known.items()
+            if name not in inside
+        ),
         summary=" ".join(_spoken(run) for _, run in runs),
     )
 
@@ -165,8 +171,9 @@ def _side(place: float, drawn: Sequence[tuple[float, float]], above: Sequence[Ya
     """Where the name of a yardstick is in the way of fewer points, and of no name close above it."""
     taken = {one.side for one in above if place - one.place < CLOSE}
     band = [x / SIZE for x, y in drawn if -CLOSE < y / SIZE * 100 - place < 1]
-    there = {"right": sum(x > 1 - NAME for x in band), "left": sum(x < NAME for x in band)}
-    return min(there, key=lambda side: (side in taken, there[side], side != "right"))
+    ends = {"right": (1 - NAME, 1.0), "left": (0.0, NAME), "middle": (0.5 - NAME / 2, 0.5 + NAME / 2)}
+    there = {side: sum(low <= x <= high for x in band) for side, (low, high) in ends.items()}
+    return min(there, key=lambda side: (side in taken, there[side]))
 
 
 def _levels(runs: Sequence[tuple[int, RunFacts]], yardsticks: Sequence[float]) -> tuple[float, float]:

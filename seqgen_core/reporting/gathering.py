@@ -1,6 +1,7 @@
 """From run folders to facts: what training logged, what the data say, what was drawn."""
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,11 @@ def run_names(runs: Sequence[Run]) -> list[str]:
     """A name for each run, unlike all others: the folder's, with as much of the path before it as is needed."""
     paths = [run.path.resolve() for run in runs]
     names = [path.name or str(path) for path in paths]
-    for depth in range(2, 1 + max(len(path.parts) for path in paths)):
-        for place, name in enumerate(list(names)):
-            if names.count(name) > 1:
-                names[place] = "/".join(paths[place].parts[-depth:])
+    for depth in range(2, 1 + max((len(path.parts) for path in paths), default=0)):
+        often = Counter(names)
+        names = [
+            "/".join(path.parts[-depth:]) if often[name] > 1 else name for path, name in zip(paths, names, strict=True)
+        ]
     return names
 
 

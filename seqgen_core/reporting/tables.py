@@ -82,8 +82,8 @@ def overview(runs: Sequence[RunFacts]) -> list[Section]:
                 row("steps", [f"{run.step:,}" for run in runs]),
                 row("time", [duration(run.seconds) for run in runs]),
                 row("speed", [_speed(run.tokens_per_second, run) for run in runs]),
-                *([row("memory", [_size(run.memory) for run in runs])] if any(run.memory for run in runs) else []),
-                row("weights", [_size(run.parameters and 4 * run.parameters) for run in runs]),
+                *([row("memory", [size(run.memory) for run in runs])] if any(run.memory for run in runs) else []),
+                row("weights", [size(run.parameters and 4 * run.parameters) for run in runs]),
             ),
         ),
     ]
@@ -141,6 +141,14 @@ def report_command(runs: Sequence[RunFacts], settings: ReportSettings) -> str:
     words = ["seqgen", "report", *(str(run.settings.train.runs / run.path.name) for run in runs)]
     told = _changed(settings, ReportSettings(), ("out", "device", "threads"))
     return _line([*words, *(f"report.{name}={value}" for name, value in told)])
+
+
+def size(value: float | None) -> str:
+    """Bytes in the unit that suits them."""
+    if not value:
+        return NOTHING
+    scale, unit = next(((s, u) for s, u in ((1e9, "GB"), (1e6, "MB")) if value >= s / 10), (1e3, "kB"))
+    return f"{value / scale:.1f} {unit}"
 
 
 def duration(seconds: float | None) -> str:
@@ -207,13 +215,6 @@ def _amount(run: RunFacts, split: str) -> str:
 
 def _speed(value: float | None, run: RunFacts) -> str:
     return NOTHING if value is None else f"{value:,.0f} {run.data.codec.unit}s/s"
-
-
-def _size(value: float | None) -> str:
-    if not value:
-        return NOTHING
-    size, unit = next(((s, u) for s, u in ((1e9, "GB"), (1e6, "MB")) if value >= s / 10), (1e3, "kB"))
-    return f"{value / size:.1f} {unit}"
 
 
 def _factor(value: float | None) -> str:

@@ -28,7 +28,7 @@ def test_the_newest_run_without_a_name_and_several_by_name(trained_project, prog
     assert "sequnet" in page
     assert "wavenet" in page
     assert not samples("runs/wavenet") if newest != "runs/wavenet" else True
-    assert re.search(r"pages/both\.html: 0\.\d MB, \d+ sounds, \d+ pictures; 2 runs", both.out)
+    assert re.search(r"pages/both\.html: \d+\.\d [kM]B, \d+ sounds, \d+ pictures; 2 runs", both.out)
 
 
 def test_a_page_of_ours_is_replaced_and_nothing_else(trained_project, program):

@@ -305,6 +305,8 @@ def test_chromium_shows_it(shown, browser, scheme):
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        below = page.evaluate("document.documentElement.scrollHeight - document.querySelector('footer').offsetTop")
+        assert below < 900  # nothing hangs out below the end
     context.close()
 
 
