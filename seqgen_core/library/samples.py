@@ -57,7 +57,8 @@ def continuations(
     """
     model, _ = run.model(settings.checkpoint, ema=settings.ema, device=settings.device, progress=progress)
     if model.local_features:
-        drawing = run.draw(_drawn_by(settings), conditional=True, split=settings.split, progress=progress)
+        told = {"conditional": True, "split": settings.split, "length": settings.length}
+        drawing = run.draw(_drawn_by(settings), **told, progress=progress)
         return [Sample.of(clip) for clip in drawing]
     codec = run.settings.data.codec
     length = _clip_length(codec, settings)

@@ -73,6 +73,15 @@ def test_labels_are_told_by_a_classifier(tmp_path, program, monkeypatch):
     assert "accuracy by label: class 0" in program("evaluate", "own", *QUICK).out
 
 
+def test_a_model_with_features_continues_beginnings_and_draws_nothing_from_nothing(tmp_path):
+    data = make_data(tmp_path / "data", bands=3, lengths={"train": [300], "valid": [200] * 2, "test": [300] * 4})
+    run = trained(tmp_path, data, "wavenet")
+    (following,) = measure_quality(run, EvaluateSettings(clips=3, length=40, resamples=5))
+    assert (following.name, following.clips, following.length) == ("continuations", 3, 40)
+    assert following.measures[1].name == "log-mel distance"
+    assert following.measures[1].drawn.clips == 3
+
+
 def test_images_are_measured_whole(tmp_path):
     data = make_images(tmp_path / "data", labels=2)
     run = trained(tmp_path, data, "pixelcnn")
