@@ -140,7 +140,7 @@ def _stream(shared: Shared, drawing: "Drawing") -> None:
 
 def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
     from seqgen_core.evaluation.likelihood import measures
-    from seqgen_core.generation.ranking import VERDICTS
+    from seqgen_core.generation.ranking import ABOVE, BEHIND, BELOW, KEPT
     from seqgen_core.generation.rendering import renderer_for
 
     run, screen, head, entries = drawing.run, shared.screen, written.head, written.entries
@@ -163,8 +163,10 @@ def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
     )
     if "candidates" in head:
         found = Counter(candidate["verdict"] for candidate in head["candidates"])
-        told = ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
-        screen.line(f"of {len(head['candidates'])} candidates by likelihood: {told}")
+        screen.line(
+            f"of {len(head['candidates'])} candidates {found[KEPT]} kept; "
+            f"{found[BELOW]} below and {found[ABOVE]} above the bounds, {found[BEHIND]} not among the best"
+        )
     for name in head["files"].values():
         screen.line(f"all at once: {written.folder / name}")
     factor = f", real-time factor {head['real_time_factor']:.3f}" if "real_time_factor" in head else ""

@@ -15,7 +15,6 @@ from seqgen_core.generation.clips import Clip
 LOWEST, HIGHEST = 0.40, 0.05
 """Shares of the candidates that are dropped, from the least likely and from the most likely end."""
 KEPT, BELOW, ABOVE, BEHIND = "kept", "below the bounds", "above the bounds", "not among the best"
-VERDICTS = (KEPT, BELOW, ABOVE, BEHIND)
 """What can become of a candidate."""
 
 

@@ -38,7 +38,7 @@ def test_the_best_of_many_are_kept_and_all_are_listed(trained_project, program):
     np.testing.assert_allclose(sound, plain.waveform(int(best[1]))[0], atol=2**-15)
     assert sheet["ranking"] == {"dropped_lowest": 0.4, "dropped_highest": 0.05, "source": "arXiv:2202.09729"}
     shown = program("generate", "tcn", "--length", 30, "--count", 2, "--rank", 20)
-    told = "of 20 candidates by likelihood: 2 kept, 8 below the bounds, 1 above the bounds, 9 not among the best"
+    told = "of 20 candidates 2 kept; 8 below and 1 above the bounds, 9 not among the best\n"
     assert told in shown.out
 
 
