@@ -3,6 +3,7 @@
 The page stretches the square to whatever room there is, and sets all text beside it in sizes of its own.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """A level to compare with, in percent from the top; side where its name stands."""
+    """A level to compare with, in percent from the top; side: right, left or middle, where its name stands above the
+    line, or under it."""
 
     name: str
     bits: float
@@ -141,12 +143,11 @@ def _chart(runs: Sequence[tuple[int, RunFacts]], against: str) -> Chart:
         lines.append(Line(place, run.name, path(raw), path(smooth), path(run.valid), dots((*run.valid, *alone))))
     inside = {name: bits for name, bits in known.items() if low <= bits <= high}
     placed: list[Yardstick] = []
-    drawn = [
-        (SIZE * x / right, _down(point.bits))
-        for _, run in runs
-        for point in (*smoothed(run.trained), *run.valid)
-        if (x := where(point)) is not None
-    ]
+    drawn: list[tuple[float, float]] = []
+    for _, run in runs:
+        for points in (smoothed(run.trained), run.valid):
+            places = [(where(point), point.bits) for point in points]
+            drawn += _between([(x / right, _down(y) / SIZE) for x, y in places if x is not None])
     for name, bits in sorted(inside.items(), key=lambda pair: -pair[1]):
         place = _down(bits) / SIZE * 100
         placed.append(Yardstick(name, bits, place, _side(place, drawn, placed)))
@@ -167,13 +168,26 @@ def _chart(runs: Sequence[tuple[int, RunFacts]], against: str) -> Chart:
     )
 
 
-def _side(place: float, drawn: Sequence[tuple[float, float]], above: Sequence[Yardstick]) -> str:
-    """Where the name of a yardstick is in the way of fewer points, and of no name close above it."""
-    taken = {one.side for one in above if place - one.place < CLOSE}
-    band = [x / SIZE for x, y in drawn if -CLOSE < y / SIZE * 100 - place < 1]
+def _between(corners: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Places along a line through some corners, close enough together that none of it is missed."""
+    found = list(corners)
+    for (x, y), (later, other) in itertools.pairwise(corners):
+        parts = math.ceil(50 * abs(later - x))
+        found += [(x + (later - x) * k / parts, y + (other - y) * k / parts) for k in range(1, parts)]
+    return found
+
+
+def _side(place: float, drawn: Sequence[tuple[float, float]], others: Sequence[Yardstick]) -> str:
+    """Where the name of a yardstick is in the way of least of the curves, and of no name close by."""
+    taken = {one.side.split()[0] for one in others if abs(place - one.place) < CLOSE}
     ends = {"right": (1 - NAME, 1.0), "left": (0.0, NAME), "middle": (0.5 - NAME / 2, 0.5 + NAME / 2)}
-    there = {side: sum(low <= x <= high for x in band) for side, (low, high) in ends.items()}
-    return min(there, key=lambda side: (side in taken, there[side]))
+    cost = {}
+    for side, (low, high) in ends.items():
+        heights = [100 * y - place for x, y in drawn if low <= x <= high]
+        cost[side] = (side in taken, sum(-CLOSE < height < 1 for height in heights))
+        if place + CLOSE < 100:
+            cost[f"{side} under"] = (side in taken, sum(-1 < height < CLOSE for height in heights))
+    return min(cost, key=lambda side: cost[side])
 
 
 def _levels(runs: Sequence[tuple[int, RunFacts]], yardsticks: Sequence[float]) -> tuple[float, float]:

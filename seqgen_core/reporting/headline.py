@@ -61,7 +61,7 @@ def _what(run: RunFacts) -> str:
         pieces = f"{items:,} {'recording' if items == 1 else 'recordings'}"
         kind = "notes" if codec.kind == "piano-roll" else "sound"
         return f": {duration(run.data.seconds)} of {kind} in {pieces} ({said})"
-    return f": {tokens:,} {codec.unit}s ({said})"
+    return f": {tokens:,} {codec.unit}s, {codec.tokens.values:,} different ones"
 
 
 def _state(run: RunFacts) -> str:

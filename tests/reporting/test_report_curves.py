@@ -90,7 +90,14 @@ def test_yardsticks_near_the_curves_are_drawn_and_others_named():
 
 def test_names_of_yardsticks_close_together_stand_apart():
     chart = charts([(0, a_run(trained=course(), order0=7.95, order1=7.9))])[0]
-    assert sorted(level.side for level in chart.yardsticks) == ["left", "middle", "right"]
+    assert sorted(level.side.split()[0] for level in chart.yardsticks) == ["left", "middle", "right"]
+
+
+def test_names_of_yardsticks_keep_away_from_curves():
+    """A validation that lies just above a yardstick all the way leaves its name the place below."""
+    run = a_run(trained=course(), valid=[(10, 10.0, 5.1), (2000, 2000.0, 5.1)], order0=None, order1=5.0)
+    chart = charts([(0, run)])[0]
+    assert {level.name: level.side for level in chart.yardsticks}["order-1"].endswith(" under")
 
 
 def test_the_wild_beginning_does_not_squeeze_the_rest():
