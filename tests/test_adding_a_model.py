@@ -1,4 +1,4 @@
-"""docs/adding-a-model.md and adding-a-codec.md, done as they say: what they add keeps the laws, and commands take it."""
+"""What docs/adding-a-model.md and adding-a-codec.md say is done: the laws hold for what they add, and commands take it."""
 
 from pathlib import Path
 
