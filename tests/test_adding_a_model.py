@@ -1,4 +1,4 @@
-"""What docs/adding-a-model.md and adding-a-codec.md say is done: the laws hold for what they add, and commands take it."""
+"""docs/adding-a-model.md and adding-a-codec.md, done as they say: laws hold for what they add, and commands take it."""
 
 from pathlib import Path
 
