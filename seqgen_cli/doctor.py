@@ -134,12 +134,8 @@ def _open_run(path: Path) -> "tuple[RunFolder, PreparedData | None]":
 def _show(shared: Shared, place: Path, kind: str, findings: "list[Finding]") -> None:
     screen = shared.screen
     counts = Counter(finding.severity for finding in findings)
-    for finding in findings:
-        if finding.severity == "healthy" and screen.verbosity < 1:
-            continue
-        word = "remark" if finding.severity == "info" else finding.severity
-        advice = f" {finding.advice}" if finding.advice else ""
-        screen.line(f"{word:<8} {finding.check}: {finding.sentence}.{advice} [{finding.where}]")
+    shown = [finding for finding in findings if finding.severity != "healthy" or screen.verbosity >= 1]
+    screen.table("", ["", ""], [_line(finding) for finding in shown])
     told = [
         f"{counts[severity]} {word}{'s' if counts[severity] != 1 and plural else ''}"
         for severity, word, plural in (
@@ -151,7 +147,7 @@ def _show(shared: Shared, place: Path, kind: str, findings: "list[Finding]") -> 
         if counts[severity]
     ]
     verdict = "" if counts["severe"] or counts["warning"] else "; nothing serious"
-    screen.line(f"{place}: {len(findings)} findings: {', '.join(told)}{verdict}")
+    screen.sentence(f"{place}: {len(findings)} findings: {', '.join(told)}{verdict}")
     alarming = any(finding.alarming for finding in findings)
     screen.result(
         {
@@ -161,6 +157,12 @@ def _show(shared: Shared, place: Path, kind: str, findings: "list[Finding]") -> 
             "findings": [_plain(finding) for finding in findings],
         }
     )
+
+
+def _line(finding: "Finding") -> tuple[str, str]:
+    word = "remark" if finding.severity == "info" else finding.severity
+    advice = f" {finding.advice}" if finding.advice else ""
+    return f"{word:<7}", f"{finding.check}: {finding.sentence}.{advice} [{finding.where}]"
 
 
 def _plain(finding: "Finding") -> dict[str, Any]:

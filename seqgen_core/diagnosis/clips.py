@@ -1,35 +1,31 @@
 """Checks of sounds that a model made, beside real sound of the same length where it is known, else by themselves."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqgen_core.audio.codec import AudioCodec
-from seqgen_core.data.store import PreparedData
-from seqgen_core.diagnosis import periods, sound
 from seqgen_core.diagnosis.finding import SEVERITIES, Finding, Severity, check
-from seqgen_core.diagnosis.pieces import code_step, pieces
-from seqgen_core.diagnosis.sound_data import PILE, is_cut
-from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.diagnosis.measures import HEARD_DB, MOST_SECONDS, QUIET_DB, Measured, Real, measure
+from seqgen_core.diagnosis.sound_data import OFFSET_SHARE, OFFSET_WARNING, PILE, is_cut
 
-REAL_PIECES = 48
-"""Of real sound that clips are compared with."""
-MOST_SECONDS = 30.0
-"""Of a clip that are looked at, its last ones."""
-QUIET_DB = -60.0  # a constant has less, and so have a few codes of mu-law around zero
 TRAP_SECONDS, TRAP_SHARE, TRAP_SEVERE = 0.25, 0.25, 0.75
 TONE, TONE_PART = 0.9, 0.25
 FLAT, FLAT_REAL, FLAT_TIMES, FLAT_SEVERE = 0.4, 0.2, 1.7, 0.6
 HIGH_REAL, HIGH_TIMES = 0.15, 3.0
-EQUAL, LIKE, LIKE_LINE, LOOP_SHORTEST = 0.8, 0.985, 0.85, 0.05
+EQUAL, LIKE, LIKE_LINE = 0.8, 0.985, 0.85
 CLIPPED = 1e-3
 LOUD_DB = 12.0
-HEARD_DB = -55.0
-"""Level below which a clip has no spectrum worth a word."""
+SHORTEST = 16  # samples
 
+UNREADABLE = check(
+    "clip-unreadable",
+    "samples",
+    looks_at="whether the clips can be read at all, and hold anything",
+    thresholds=f"a clip that cannot, or of fewer than {SHORTEST} samples, a warning",
+    advice="Draw the clips again.",
+)
 TRAP = check(
     "silence-trap",
     "samples",
@@ -73,6 +69,14 @@ CUT = check(
     "share of real sound, a warning",
     advice="Look for clipping in the data (`seqgen doctor DATA`), or lower --temperature.",
 )
+CENTRE = check(
+    "clip-offset",
+    "samples",
+    looks_at="the mean of a clip's waveform",
+    thresholds=f"{OFFSET_WARNING:g} of full scale, {OFFSET_SHARE:.0%} of the RMS and three times the most of real "
+    "pieces, a warning",
+    advice="Look for an offset in the data (`seqgen doctor DATA`); train longer where those have none.",
+)
 LOUDNESS = check(
     "loudness",
     "samples",
@@ -82,83 +86,13 @@ LOUDNESS = check(
 )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What is measured of a clip, or of a real piece of the same length."""
-
-    level: float
-    flatness: float
-    high: float
-    line: float
-    repetition: periods.Repetition
-    quiet_end: float
-    """Seconds."""
-    longest_quiet: float
-    """Seconds."""
-    clipping: sound.Clipping
-
-
-@dataclass(frozen=True)
-class Real:
-    """What real pieces of the length of a clip measure at the most."""
-
-    low_level: float
-    high_level: float
-    flatness: float
-    high: float
-    line: float
-    quiet_seconds: float
-    clipped: float
-
-
-def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> Measured:
-    """Measure a clip (N,); of one that is long, its end. step: the quantisation step at its peak."""
-    x = np.asarray(waveform, np.float64)[-round(MOST_SECONDS * rate) :]
-    longest, ending = sound.quiet_stretches(x, rate, QUIET_DB)
-    late = x[len(x) // 2 :][-round(4 * rate) :]
-    return Measured(
-        sound.level(x),
-        sound.flatness(x, rate),
-        sound.high_share(x, rate),
-        sound.line_share(late, rate) if sound.level(late) > HEARD_DB else 0.0,
-        periods.repetition(late, rate, LOOP_SHORTEST, 2.0)
-        if sound.level(late) > HEARD_DB
-        else periods.Repetition(0.0, 0.0, 0.0),
-        ending,
-        longest,
-        sound.clipping(x, step),
-    )
-
-
-def real_measures(data: PreparedData, seconds: float) -> Real:
-    """What up to REAL_PIECES pieces of the training sound of that length measure, evenly spread."""
-    codec = data.manifest.codec
-    assert isinstance(codec, AudioCodecSettings)
-    length = max(16, round(min(seconds, MOST_SECONDS) * codec.rate))
-    found = []
-    for piece in pieces(data, "train", most=REAL_PIECES * length, longest=length):
-        wave = AudioCodec(codec).decode(piece.tokens)
-        found.append(measure(wave, codec.rate, code_step(codec, wave)))
-        if len(found) >= 4 * REAL_PIECES:  # of recordings that are much shorter than the clip
-            break
-    loud = [one for one in found if one.level > HEARD_DB] or found
-    levels = [one.level for one in found]
-    return Real(
-        float(np.percentile(levels, 5)),
-        float(np.percentile(levels, 95)),
-        max(one.flatness for one in loud),
-        max(one.high for one in loud),
-        max(one.line for one in loud),
-        max(one.longest_quiet for one in found),
-        max(one.clipping.share for one in found),
-    )
-
-
 def check_clip(
     waveform: NDArray[np.floating], rate: int, where: Path, real: Real | None = None, step: float = 2**-15
 ) -> Iterator[Finding]:
     """All checks of one clip."""
-    if len(waveform) < 16:
+    if len(waveform) < SHORTEST:
+        sentence = f"it has {len(waveform)} samples, too few to say anything"
+        yield UNREADABLE.found("warning", sentence, where)
         return
     seen = measure(waveform, rate, step)
     seconds = min(len(waveform) / rate, MOST_SECONDS)
@@ -172,6 +106,10 @@ def check_clip(
     cut = is_cut(seen.clipping, least)
     sentence = f"{seen.clipping.share:.2%} of the samples are cut off at the extremes"
     yield CUT.found("warning" if cut else "healthy", sentence, where, share=seen.clipping.share)
+    far = OFFSET_WARNING if real is None else max(OFFSET_WARNING, 3 * real.offset)
+    mean, part = seen.offset
+    away = abs(mean) >= far and part >= OFFSET_SHARE
+    yield CENTRE.found("warning" if away else "healthy", f"its mean is {mean:+.3f}", where, mean=mean)
     if real is not None:
         off = max(real.low_level - seen.level, seen.level - real.high_level)
         sentence = f"{seen.level:.0f} dBFS; real pieces have {real.low_level:.0f} to {real.high_level:.0f}"

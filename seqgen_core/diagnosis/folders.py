@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from seqgen_core.data.store import PreparedData
-from seqgen_core.diagnosis import clips
-from seqgen_core.diagnosis.finding import Finding, check
+from seqgen_core.diagnosis import clips, measures
+from seqgen_core.diagnosis.finding import Finding
 from seqgen_core.diagnosis.pieces import code_step, read_beginning
+from seqgen_core.diagnosis.rolls_and_images import check_entries
 from seqgen_core.diagnosis.temperature import check_temperature
 from seqgen_core.diagnosis.texts import check_text_clip
 from seqgen_core.errors import SeqgenError, UsageError
@@ -22,14 +23,6 @@ SHEET = "sheet.json"
 MOST_CLIPS = 64
 """Of a folder that are looked at."""
 SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".aif", ".webm", ".aac", ".au")
-
-UNPLAYABLE = check(
-    "clip-unreadable",
-    "samples",
-    looks_at="whether the clips can be read at all",
-    thresholds="a clip that cannot a warning",
-    advice="Draw the clips again.",
-)
 
 
 def run_of_clips(folder: Path) -> Path | None:
@@ -56,24 +49,25 @@ def check_folder(folder: Path, run: RunFolder | None, data: PreparedData | None)
     if len(files) > MOST_CLIPS:
         files = [files[place] for place in np.linspace(0, len(files) - 1, MOST_CLIPS).astype(int)]
     found: list[Finding] = []
-    real: dict[float, clips.Real] = {}
+    real: dict[float, measures.Real] = {}
     for file in files:
         if file.suffix.lower() == ".txt":
             found += check_text_clip(file.read_text(encoding="utf-8", errors="replace"), file)
         elif file.suffix.lower() in SOUND_SUFFIXES and (codec is None or isinstance(codec, AudioCodecSettings)):
             found += _sound_file(file, codec, data, real)
     yield from clips.gathered(found, folder, len(files))
+    yield from check_entries(sheet.get("clips", []), data, folder)
     if run is not None:
         yield from _temperature(folder, sheet, run)
 
 
 def _sound_file(
-    file: Path, codec: AudioCodecSettings | None, data: PreparedData | None, real: dict[float, clips.Real]
+    file: Path, codec: AudioCodecSettings | None, data: PreparedData | None, real: dict[float, measures.Real]
 ) -> Iterator[Finding]:
     try:
-        clip = read_beginning(file, None, 10 * clips.MOST_SECONDS)
+        clip = read_beginning(file, None, 10 * measures.MOST_SECONDS)
     except SeqgenError as error:
-        yield UNPLAYABLE.found("warning", error.got.rstrip("."), file)
+        yield clips.UNREADABLE.found("warning", error.got.rstrip("."), file)
         return
     rate, seconds = clip.native_rate, len(clip.waveform) / clip.native_rate
     beside, step = None, 2**-15
@@ -82,7 +76,7 @@ def _sound_file(
         if data is not None and isinstance(data.manifest.codec, AudioCodecSettings):
             kept = round(seconds, 2)
             if kept not in real:
-                real[kept] = clips.real_measures(data, seconds)
+                real[kept] = measures.real_measures(data, seconds)
             beside = real[kept]
     yield from clips.check_clip(clip.waveform, rate, file, beside, step)
 
@@ -95,7 +89,7 @@ def check_file(file: Path) -> Iterator[Finding]:
     if file.suffix.lower() == ".txt":
         yield from check_text_clip(file.read_text(encoding="utf-8", errors="replace"), file)
         return
-    clip = read_beginning(file, None, 10 * clips.MOST_SECONDS)
+    clip = read_beginning(file, None, 10 * measures.MOST_SECONDS)
     yield from clips.check_clip(clip.waveform, clip.native_rate, file)
 
 

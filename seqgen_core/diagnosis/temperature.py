@@ -53,8 +53,9 @@ def check_temperature(bits: Sequence[float], held_out: float, temperature: float
 def better_temperature(temperature: float, ratio: float) -> float:
     """A temperature to try next, from 0.7 to 1.2: bits grow about as the temperature does (docs/doctor.md has figures).
 
-    What was drawn below 1 is not sent beyond it, and what was drawn above it and too hot is sent back to it first.
+    What was drawn below 1 and too cold is not sent beyond it, what was drawn above it and too hot is sent back to it.
     """
+    if temperature > 1 and ratio > 1:
+        return 1.0
     step = max(temperature, 0.5) / max(ratio, 0.05)
-    most = 1.0 if temperature < 1 or ratio > 1 else 1.2
-    return float(np.clip(np.round(step / 0.05) * 0.05, 0.7, most).round(2))
+    return float(np.clip(np.round(step / 0.05) * 0.05, 0.7, 1.0 if temperature < 1 or ratio > 1 else 1.2).round(2))

@@ -8,13 +8,17 @@ import soundfile
 from real_sound import MUSIC, RATE, SPEECH, alarms, only, prepared, real
 
 from seqgen_core.audio.codec import AudioCodec
-from seqgen_core.diagnosis.clips import check_clip, gathered, real_measures
+from seqgen_core.data.store import PreparedData
+from seqgen_core.data.writer import PreparedWriter
+from seqgen_core.diagnosis.clips import check_clip, gathered
 from seqgen_core.diagnosis.diagnose import diagnose_clips
 from seqgen_core.diagnosis.folders import run_of_clips
+from seqgen_core.diagnosis.measures import real_measures
+from seqgen_core.diagnosis.rolls_and_images import check_entries
 from seqgen_core.diagnosis.temperature import better_temperature, check_temperature
 from seqgen_core.diagnosis.texts import check_text_clip, final_loop, repeated_share
 from seqgen_core.errors import UsageError
-from seqgen_core.settings.codec import AudioCodecSettings
+from seqgen_core.settings.codec import AudioCodecSettings, NotesCodecSettings
 
 SECONDS = 2
 CODEC = AudioCodec(AudioCodecSettings(rate=RATE))
@@ -103,6 +107,16 @@ def test_clipped_and_too_quiet(shared_data, beside):
     assert only(findings(wave, beside), "loudness").severity == "healthy"
 
 
+def test_an_offset(shared_data, beside):
+    wave = list(stretches(shared_data))[5]
+    found = only(findings(wave + 0.06, beside), "clip-offset")
+    assert (found.severity, found.figures["mean"]) == ("warning", pytest.approx(0.06, abs=0.005))
+    whale, rate = soundfile.read(shared_data / "formats" / "bad" / "dc_offset_whale.wav")
+    assert alarms(check_clip(whale, rate, "whale.wav")).keys() == {"clip-offset"}
+    (found,) = check_clip(wave[:3], RATE, "short.wav")
+    assert (found.check, found.severity) == ("clip-unreadable", "warning")
+
+
 def test_findings_of_clips_are_gathered_by_check(shared_data):
     good, bad = next(stretches(shared_data)), np.random.default_rng(0).normal(0, 0.1, RATE)
     every = [finding for wave in (good, good, bad) for finding in findings(wave)]
@@ -131,6 +145,29 @@ def test_a_sheet_says_what_was_drawn(shared_data, tmp_path):
     found = diagnose_clips(tmp_path, None, None)
     assert alarms(found) == {}
     assert only(found, "silence-trap").severity == "healthy", "the silent prime was not drawn"
+
+
+def test_empty_rolls_and_blank_images(shared_data, tmp_path):
+    from seqgen_core.notes.mat import read_mat
+
+    with PreparedWriter(tmp_path, NotesCodecSettings()) as writer:
+        for roll in read_mat(shared_data / "symbolic" / "JSB_Chorales.mat")["train"]:
+            writer.add(roll, origin="a chorale", split="train")
+        writer.finish()
+    data = PreparedData.open(tmp_path)
+    for keys, severity in (
+        ([3.8, 3.9], "healthy"),
+        ([3.8, 0.0], "severe"),
+        ([0.2, 0.3], "warning"),
+        ([40.0], "warning"),
+    ):
+        (found,) = check_entries([{"keys_per_frame": count} for count in keys], data, "clips")
+        assert (found.check, found.severity) == ("empty-clips", severity)
+        assert "training rolls have 3.9 keys per frame" in found.sentence
+    for contrast, severity in ((0.4, "healthy"), (0.0, "severe")):
+        (found,) = check_entries([{"contrast": contrast}], None, "clips")
+        assert found.severity == severity
+    assert list(check_entries([{"seconds": 2.0}], None, "clips")) == []
 
 
 @pytest.mark.parametrize(
