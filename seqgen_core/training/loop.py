@@ -30,6 +30,7 @@ from seqgen_core.training.feeding import within_budget
 from seqgen_core.training.interval import Interval
 from seqgen_core.training.journal import Journal
 from seqgen_core.training.learner import Learner
+from seqgen_core.training.memory import taken_at_most
 from seqgen_core.training.schedule import Schedule
 from seqgen_core.training.state import TrainState
 from seqgen_core.training.stopping import StopAsked, StopSignals
@@ -190,7 +191,9 @@ class _Trainer:
                 self._one_step()
                 if state.step % settings.log_every == 0 and state.interval.bits:
                     if journal is not None:
-                        journal.figures("train", state.step, **state.interval.figures(), elapsed=self.elapsed)
+                        taken = taken_at_most(self.learner.device)
+                        figures = {**state.interval.figures(), "elapsed": self.elapsed, "memory": taken}
+                        journal.figures("train", state.step, **figures)
                     state.interval = Interval()
                 if settings.sample_every and state.step % settings.sample_every == 0:
                     self._draw(journal)

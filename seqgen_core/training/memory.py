@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import torch
+
 from seqgen_core.errors import UsageError
 
 _CGROUPS = (
@@ -22,6 +24,16 @@ def peak() -> int:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
+
+
+def taken_at_most(device: torch.device) -> int:
+    """Bytes that training took at most until now: of a GPU's memory, else what was resident; 0 where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        return peak()
+    except ImportError:  # Windows
+        return 0
 
 
 def available(root: Path = Path("/")) -> int:

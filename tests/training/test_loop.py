@@ -265,10 +265,9 @@ def test_metrics_have_the_figures(tmp_path, tiny_data):
     loop.train(run, tiny_data)
     train = lines(run, "train")
     assert [line["step"] for line in train] == [2, 4, 6, 8]
-    assert all(
-        line.keys() == {"step", "kind", "bits", "gradient_norm", "learning_rate", "tokens_per_second", "elapsed"}
-        for line in train
-    )
+    figures = {"bits", "gradient_norm", "learning_rate", "tokens_per_second", "elapsed", "memory"}
+    assert all(line.keys() == {"step", "kind", *figures} for line in train)
+    assert all(line["memory"] > 2**20 for line in train)  # the process alone has that many bytes
     assert [line["learning_rate"] for line in train] == pytest.approx([0.005, 0.01, 0.01, 0.01])
     assert [line["step"] for line in lines(run, "valid")] == [4, 8]
     assert 0 <= lines(run, "valid")[0]["accuracy"] <= 1

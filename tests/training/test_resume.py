@@ -34,6 +34,7 @@ class StopAt(Silent):
 
     def update(self, done, **figures):
         if done == self.step:
+            self.step = None  # a step is told of more than once, and a second signal would mean something else
             os.kill(os.getpid(), self.number)
 
 
@@ -50,9 +51,9 @@ def same(first: RunFolder, second: RunFolder) -> None:
 
 
 def timeless(value):
-    """Remove what depends on the clock, in place."""
+    """Remove what depends on the clock or on the machine's memory, in place."""
     if isinstance(value, dict):
-        for name in ("elapsed", "seconds", "tokens_per_second", "time"):
+        for name in ("elapsed", "seconds", "tokens_per_second", "time", "memory"):
             value.pop(name, None)
         for part in value.values():
             timeless(part)
