@@ -19,6 +19,7 @@ from seqgen_core.library import Run
 from seqgen_core.library.blueprint import blueprint
 from seqgen_core.progress import Silent
 from seqgen_core.reporting.report import report
+from seqgen_core.reporting.tables import size
 from seqgen_core.settings.report import ReportSettings
 
 BROWSER = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -137,6 +138,9 @@ def test_every_run_is_there_with_its_figures(shown):
         assert rows["held-out, best"][place].startswith("–" if best is None else f"{best:.3f} (step "), name
         assert rows["uniform yardstick"][place] == f"{run.settings.tokens.uniform_bits:.3f}"
         assert rows["steps"][place] == f"{max([run.status['step'], *(line['step'] for line in run.metrics())])}"
+    memory = [max((line.get("memory", 0) for line in run.metrics()), default=0) for run in shown.runs.values()]
+    assert rows["memory"] == [size(most) for most in memory]
+    assert memory[0] > 2**20
     assert rows["state"] == [run.status["status"] for run in shown.runs.values()]
     assert rows["parameters"] == [f"{blueprint(run.settings).parameter_count:,}" for run in shown.runs.values()]
 
