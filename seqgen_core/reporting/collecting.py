@@ -89,8 +89,11 @@ def collect(
     for continued, sheet, some in plans:
         pairs = tuple(pair for plan in some if (pair := _pair(run, plan, bits, made)) is not None)
         if pairs:
-            how, step = ("", None) if sheet is None else (sheet.how(), sheet.step)
-            made.groups.append(Group(continued, pairs, step, how))
+            made.groups.append(
+                Group(continued, pairs)
+                if sheet is None
+                else Group(continued, pairs, sheet.step, sheet.how(), sheet.settings)
+            )
     made.speed = next((sheet.head for sheet in found if "tokens_per_second" in sheet.head), {})
     return made
 

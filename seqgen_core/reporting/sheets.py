@@ -80,18 +80,21 @@ class Sheet:
         return step if isinstance(step, int) else None
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """How `generate` was asked for them; empty where training drew them."""
+        settings = self.head.get("settings")
+        return settings if isinstance(settings, dict) else {}
+
+    @property
     def split(self) -> str:
         """The split whose recordings are continued."""
-        settings = self.head.get("settings")
-        return str(settings.get("split", "test")) if isinstance(settings, dict) else "test"
+        return str(self.settings.get("split", "test"))
 
     def how(self) -> str:
         """The sampling settings that are not plain, in words."""
-        settings = self.head.get("settings")
-        settings = settings if isinstance(settings, dict) else {}
         shown = []
         for name, plain in PLAIN.items():
-            value, said = settings.get(name, plain), name.replace("_", "-")
+            value, said = self.settings.get(name, plain), name.replace("_", "-")
             if value != plain and value is not None:
                 shown.append(said if value is True else f"{said} {value}")
         return ", ".join(shown)

@@ -3,7 +3,8 @@
 Axes: N samples, F frames of a roll, K keys, H rows, W columns, C colours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -93,10 +94,11 @@ class Pair:
 class Group:
     """Pairs of one sort. continued: whether they continue what is real. how: sampling settings, in words.
 
-    step: that of the checkpoint that drew them.
+    step: that of the checkpoint that drew them. settings: of `generate`, by name, where it is known.
     """
 
     continued: bool
     pairs: tuple[Pair, ...]
     step: int | None = None
     how: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)

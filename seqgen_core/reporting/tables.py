@@ -8,10 +8,12 @@ from typing import Any
 from seqgen_core.reporting.facts import RunFacts
 from seqgen_core.reporting.reach import in_words
 from seqgen_core.settings.base import Settings
+from seqgen_core.settings.generate import GenerateSettings
 from seqgen_core.settings.report import ReportSettings
 from seqgen_core.settings.train import TrainSettings
 
 NOTHING = "–"
+_BY_THE_WAY = ("out", "device", "threads", "engine", "batch_size", "block")
 _UNINTERESTING = ("data.content_hash", "data.path", "data.codec.vocabulary", "train.runs", "train.threads")
 
 
@@ -96,13 +98,13 @@ def overview(runs: Sequence[RunFacts]) -> list[Section]:
 
 
 def differing(runs: Sequence[RunFacts]) -> list[tuple[str, tuple[str, ...]]]:
-    """Settings that are not the same in all runs, with their value in each."""
+    """Settings that several runs have, and not the same; with their value in each."""
     if len(runs) < 2:
         return []
     tables = [flat_settings(run) for run in runs]
     names = list(dict.fromkeys(name for table in tables for name in table))
     found = [(name, tuple(table.get(name, NOTHING) for table in tables)) for name in names]
-    return [(name, values) for name, values in found if len(set(values)) > 1]
+    return [(name, values) for name, values in found if len(set(values) - {NOTHING}) > 1]
 
 
 def flat_settings(run: RunFacts) -> dict[str, str]:
@@ -122,7 +124,8 @@ def flat_settings(run: RunFacts) -> dict[str, str]:
 
 
 def commands(run: RunFacts) -> list[str]:
-    """The commands that make a run again: preparing its data, training, drawing."""
+    """The commands that make a run again: preparing its data, training, drawing; clips of one class each are left to
+    the report, which draws them alike."""
     made, train = [], run.settings.train
     words = ["seqgen", "preprocess", *run.data.inputs, "--out", str(train.data)]
     if run.data.inputs:
@@ -133,7 +136,13 @@ def commands(run: RunFacts) -> list[str]:
         words += [f"model.{name}={value}" for name, value in _changed(model, type(model)(), ("kind",))]
         words += [f"train.{name}={value}" for name, value in _changed(train, TrainSettings(), ("data", "runs"))]
         made.append(_line(words))
-    return [*made, _line(["seqgen", "generate", str(train.runs / run.path.name), "--conditional"])]
+    for group in run.groups:
+        asked = {name: value for name, value in group.settings.items() if name not in _BY_THE_WAY}
+        plain = GenerateSettings().model_dump(mode="json")
+        told = [f"generate.{name}={_value(value)}" for name, value in asked.items() if value != plain.get(name)]
+        if told and asked.get("label") is None:
+            made.append(_line(["seqgen", "generate", str(train.runs / run.path.name), *told]))
+    return made
 
 
 def report_command(runs: Sequence[RunFacts], settings: ReportSettings) -> str:

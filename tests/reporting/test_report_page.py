@@ -265,6 +265,11 @@ def test_it_says_how_to_make_it_again(shown):
         line.startswith("seqgen train") and "--model sequnet" in line and "train.steps=8" in line for line in lines
     )
     assert """'runs/it'"'"'s <labelled>'""" in " ".join(lines)
+    drawn = [line for line in lines if line.startswith("seqgen generate runs/tones ")]
+    assert [("generate.conditional=true" in line, f"generate.count={COUNT}" in line) for line in drawn] == [
+        (True, True),
+        (False, True),
+    ]
 
 
 def test_a_second_page_shows_the_same_clips(shown, tmp_path):

@@ -15,6 +15,7 @@ from seqgen_core.reporting.facts import DataFacts
 from seqgen_core.reporting.gathering import run_names
 from seqgen_core.reporting.headline import sentences, title_of
 from seqgen_core.reporting.sheets import continuing, find_sheets, from_nothing
+from seqgen_core.reporting.specimens import Group
 from seqgen_core.reporting.tables import commands, differing, duration, overview, size
 from seqgen_core.settings.report import ReportSettings
 
@@ -125,9 +126,10 @@ def test_figures_have_units():
 def test_commands_can_be_typed():
     data = dataclasses.replace(a_run().data, inputs=("my music",), preprocessing={"labels": "{label}_{}.wav"})
     run = dataclasses.replace(a_run("it's"), data=data)
-    lines = commands(run)
+    group = Group(True, (), settings={"conditional": True, "seed": 0, "count": 2, "out": "x", "label": None})
+    lines = commands(dataclasses.replace(run, groups=(group,)))
     assert lines[0] == "seqgen preprocess 'my music' --out data/prepared 'preprocess.labels={label}_{}.wav'"
-    assert lines[-1] == """seqgen generate 'runs/it'"'"'s' --conditional"""
+    assert lines[-1] == """seqgen generate 'runs/it'"'"'s' generate.conditional=true generate.count=2"""
 
 
 def test_a_large_page_is_warned_of(monkeypatch, tmp_path):
