@@ -28,7 +28,10 @@ for package in ADDED:
 
 
 def lay_over(folder: Path, page: str, tests: tuple[str, ...]) -> None:
-    """Write the files and apply the diffs of a page of docs/, in their order, and copy these tests beside them."""
+    """Write the files and apply the diffs of a page of docs/, in their order, and copy these tests beside them.
+
+    Several pages can be laid into one folder.
+    """
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     added, changed = [], []
     for path, code in re.findall(r"^<!-- file: (\S+) -->\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
@@ -39,8 +42,10 @@ def lay_over(folder: Path, page: str, tests: tuple[str, ...]) -> None:
         path = _apply(folder, diff)
         if path.startswith("seqgen_"):
             changed.append(path.removesuffix(".py").replace("/", "."))
+    plugin = folder / "laid_over_code.py"
+    before = plugin.read_text() if plugin.exists() else ""
     lists = f"CHANGED = {list(dict.fromkeys(changed))!r}\nADDED = {list(dict.fromkeys(added))!r}\n"
-    (folder / "laid_over_code.py").write_text(lists + PLUGIN)
+    plugin.write_text(before + lists + PLUGIN)
     for name in ("conftest.py", *tests):
         if not (folder / "tests" / name).exists():
             (folder / "tests" / name).parent.mkdir(parents=True, exist_ok=True)

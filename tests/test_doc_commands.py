@@ -204,11 +204,13 @@ def change_folder(command: Command) -> None:
 
 @pytest.fixture
 def reader(program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """A reader in an empty folder, with a web server and a mirror at hand, and no patience for range tests."""
-    from seqgen_core.training import fitting
+    """A reader in an empty folder, with a web server and a mirror at hand; what `auto` finds out is known."""
+    from seqgen_core.training import fitting, range_test
 
-    monkeypatch.setattr(fitting, "seconds_for", lambda max_time: 0.3)
-    monkeypatch.setattr(fitting, "fit_batch", lambda *arguments: 2)  # for real: tests/cli/test_fitting_cli.py
+    # For real: tests/cli/test_fitting_cli.py.
+    tested = range_test.judge([(10.0**-place, 8.0 - (place < 3)) for place in range(6, -1, -1)])
+    monkeypatch.setattr(fitting, "fit_batch", lambda *arguments: 2)
+    monkeypatch.setattr(range_test, "range_test", lambda *arguments: tested)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     mirror = stand_ins.mirror(tmp_path / "mirror", monkeypatch)
     stand_ins.recording(tmp_path / "served" / "a.mp3", 1.2)
