@@ -29,9 +29,9 @@ def pick(logits):
 
 tokens = []
 for _ in range(int(float(sys.argv[3]) * told["rate"])):
-    outputs, *state = session.run(["outputs", *told["next_state"]], feeds)
-    feeds.update(zip(told["state"], state, strict=True))
-    outputs = outputs[0].astype(float)
+    heard = [np.asarray(part) for part in session.run(["outputs", *told["next_state"]], feeds)]
+    feeds.update(zip(told["state"], heard[1:], strict=True))
+    outputs = heard[0][0].astype(float)
     if told["head"] == "categorical":
         tokens.append(pick(outputs))
     else:  # a mixture of logistics: one of them, then a place in it
