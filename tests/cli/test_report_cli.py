@@ -1,8 +1,13 @@
 """seqgen report from the command line: which runs, where the page goes, what each option changes."""
 
+import html
 import re
+import shlex
 import webbrowser
 from pathlib import Path
+
+from seqgen_core.settings.run import RunSettings
+from seqgen_core.settings.toml import read_toml
 
 SHORT = ("--count", 1, "--seconds", "0.2s", "--device", "cpu", "report.threads=1")
 
@@ -72,6 +77,21 @@ def test_it_opens_in_the_browser_when_asked(trained_project, program, monkeypatc
     assert "browser" not in program("report", "tcn", "--no-draw", "--open").err
     assert opened == [Path("report.html").resolve().as_uri()]
     assert "no browser could be started" in program("report", "tcn", "--no-draw", "--open").err
+
+
+def test_its_commands_make_the_run_again(trained_project, program, tmp_path, monkeypatch):
+    assert program("report", "tcn", "--out", "page.html", *SHORT).code == 0
+    lines = re.findall(r"<code>(seqgen .*?)</code>", Path("page.html").read_text())
+    told = [shlex.split(html.unescape(line))[1:] for line in lines]
+    assert [words[0] for words in told] == ["preprocess", "train", "generate", "generate", "report"]
+    before = read_toml(RunSettings, Path("runs/tcn/settings.toml"))
+    clips = [path.read_bytes() for path in sorted(Path("runs/tcn/samples").glob("*/*.wav"))]
+    monkeypatch.chdir(tmp_path)
+    for words in told[1:4]:
+        out = program(*words)
+        assert out.code == 0, out.err
+    assert read_toml(RunSettings, Path("runs/tcn/settings.toml")) == before
+    assert [path.read_bytes() for path in sorted(Path("runs/tcn/samples").glob("*-*/*.wav"))] == clips
 
 
 def test_a_run_that_is_not_there_is_told(trained_project, program):
