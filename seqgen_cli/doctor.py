@@ -45,8 +45,8 @@ def doctor(
 ) -> None:
     """Say what is wrong with data, a run or its samples, how bad it is, and what to do.
 
-    A run is looked at with its data and its newest samples; -v also lists what is healthy. The exit code is 1 where
-    there is a warning or something severe, else 0.
+    A run is looked at with its data and its newest samples; -v also lists what is healthy, -q no remarks. The exit
+    code is 1 where there is a warning or something severe, else 0.
     """
     ordinary, overrides = split_arguments(arguments)
     if len(ordinary) > 1:
@@ -132,10 +132,13 @@ def _open_run(path: Path) -> "tuple[RunFolder, PreparedData | None]":
 
 
 def _show(shared: Shared, place: Path, kind: str, findings: "list[Finding]") -> None:
+    from seqgen_core.diagnosis.finding import SEVERITIES
+
     screen = shared.screen
     counts = Counter(finding.severity for finding in findings)
-    shown = [finding for finding in findings if finding.severity != "healthy" or screen.verbosity >= 1]
-    screen.table("", ["", ""], [_line(finding) for finding in shown])
+    least = "warning" if screen.verbosity < 0 else "info" if screen.verbosity == 0 else "healthy"
+    shown = [finding for finding in findings if SEVERITIES.index(finding.severity) >= SEVERITIES.index(least)]
+    screen.table("", ["", ""], [_line(finding) for finding in shown], quiet_too=True)
     told = [
         f"{counts[severity]} {word}{'s' if counts[severity] != 1 and plural else ''}"
         for severity, word, plural in (

@@ -13,6 +13,8 @@ WINDOW = 120.0
 """Seconds over which speed, and from it the time left, is measured."""
 LEAST_BAR, MOST_BAR = 10, 40
 STAYING = ("bits", "held-out", "time left")
+UNRATED = ("checks",)
+"""Units of very different size, of which a speed says nothing."""
 GAP = "  "
 
 
@@ -135,7 +137,7 @@ class Meter:
     def _own_speed(self) -> list[Part]:
         """Where a stage tells none of its own, and is at its work."""
         speed = self.speed
-        if not speed or any(name.endswith("/s") or name == "now" for name in self.figures):
+        if not speed or self.unit in UNRATED or any(name.endswith("/s") or name == "now" for name in self.figures):
             return []
         return [_speed_part(speed, f"{self.unit}/s")]
 

@@ -71,9 +71,14 @@ class Screen:
         for line in [text] if width is None else wrap(text, width):
             self.line(line)
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table of the result for people, as `tables.lay_out` has it: '>' numbers, '~' names, else prose."""
-        if self.json_output or self.verbosity < 0:
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, quiet_too: bool = False
+    ) -> None:
+        """A table of the result for people, as `tables.lay_out` has it: '>' numbers, '~' names, else prose.
+
+        quiet_too: its rows are warnings, which -q shows as well.
+        """
+        if self.json_output or (self.verbosity < 0 and not quiet_too):
             return
         heading, lines = lay_out(columns, [[str(cell) for cell in row] for row in rows], self.width)
         if title:

@@ -10,7 +10,8 @@ from seqgen_core.data.store import SPLITS, PreparedData
 from seqgen_core.data.yardsticks import Yardsticks, yardsticks
 from seqgen_core.diagnosis.finding import Finding, check, graded
 
-FEW_SECONDS, VERY_FEW_SECONDS, SHORT_SECONDS = 10.0, 2.0, 120.0
+FEW_SECONDS, VERY_FEW_SECONDS, SHORT_SECONDS = 10.0, 2.0, 600.0
+PAPERS = "papers use hours, such as 24.6 of speech and 60 of piano (WaveNet), 10 of piano (SampleRNN)"
 FEW_TOKENS = 10_000
 """Of text and notes; images are counted whole."""
 FEW_IMAGES = 100
@@ -32,7 +33,8 @@ AMOUNT = check(
     "data",
     looks_at="how much there is to learn from",
     thresholds=f"sound: below {FEW_SECONDS:g} s of training a warning, below {VERY_FEW_SECONDS:g} s severe, below "
-    f"{SHORT_SECONDS:g} s a remark; below {FEW_TOKENS:,} tokens of text or notes, or {FEW_IMAGES} images, a warning",
+    f"{SHORT_SECONDS / 60:g} min a remark ({PAPERS}); below {FEW_TOKENS:,} tokens of text or notes, or "
+    f"{FEW_IMAGES} images, a warning",
     advice="Find more; a model learns so little by heart.",
 )
 SPLITS_CHECK = check(
@@ -90,8 +92,8 @@ def _amount(data: PreparedData) -> Finding:
         severity = graded(-seconds, -FEW_SECONDS, -VERY_FEW_SECONDS)
         if severity == "healthy" and seconds < SHORT_SECONDS:
             severity = "info"
-        heart = "; a model soon knows it by heart" if severity == "info" else ""
-        sentence = f"{_time(seconds)} of sound to train on{heart}"
+        heart = f"; a model soon knows it by heart, and {PAPERS}" if severity == "info" else ""
+        sentence = f"{in_words(seconds)} of sound to train on{heart}"
         return AMOUNT.found(severity, sentence, data.path, seconds=seconds, recordings=len(items))
     few = len(items) < FEW_IMAGES if codec.kind == "pixels" else tokens < FEW_TOKENS and not _is_task(data)
     what = f"{len(items):,} images" if codec.kind == "pixels" else f"{tokens:,} {codec.unit}s"
@@ -144,7 +146,8 @@ def _set_aside(data: PreparedData) -> Finding:
     return ASIDE.found(severity, f"{rejected} of {files} files could not be used{first}", data.path, share=share)
 
 
-def _time(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """3 s, 14 min, 2 h."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

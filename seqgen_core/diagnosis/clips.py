@@ -1,5 +1,6 @@
 """Checks of sounds that a model made, beside real sound of the same length where it is known, else by themselves."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from seqgen_core.diagnosis.finding import SEVERITIES, Finding, Severity, check
 from seqgen_core.diagnosis.measures import HEARD_DB, MOST_SECONDS, QUIET_DB, Measured, Real, measure
+from seqgen_core.diagnosis.sound import NOISE_DB
 from seqgen_core.diagnosis.sound_data import OFFSET_SHARE, OFFSET_WARNING, PILE, is_cut
 
 TRAP_SECONDS, TRAP_SHARE, TRAP_SEVERE = 0.25, 0.25, 0.75
@@ -15,6 +17,9 @@ TONE, TONE_PART = 0.9, 0.25
 FLAT, FLAT_REAL, FLAT_TIMES, FLAT_SEVERE = 0.4, 0.2, 1.7, 0.6
 HIGH_REAL, HIGH_TIMES = 0.15, 3.0
 EQUAL, LIKE, LIKE_LINE = 0.8, 0.985, 0.85
+TONES, NOISY, NOISE_ALONE = 2.3, 0.6, 0.8  # dB beyond noise
+OF_MIDDLE, OF_LEAST = 0.25, 0.6
+PAUSE_DB = 3.0
 CLIPPED = 1e-3
 LOUD_DB = 12.0
 SHORTEST = 16  # samples
@@ -51,6 +56,17 @@ RUNAWAY = check(
     f"or a share of {HIGH_REAL:.0%} in the upper half and {HIGH_TIMES:g} times its most, a warning; flatness "
     f"{FLAT_SEVERE:g} severe",
     advice="Lower --temperature (0.9, 0.8) or --top-p 0.95, train longer, or prime with more real sound.",
+)
+NO_PITCH = check(
+    "no-pitch",
+    "samples",
+    looks_at="by how much spectral lines of a clip stand out of what is within 250 Hz of them (Johnston 1988): "
+    f"about {NOISE_DB:.1f} dB in noise of any colour, more where anything has a pitch",
+    thresholds=f"closer to noise than {OF_LEAST:.0%} of the noisiest real piece and than {OF_MIDDLE:.0%} of their "
+    f"median, or than {NOISY:g} dB, where their median is {TONES:g} dB above noise, a warning; within "
+    f"{NOISE_ALONE:g} dB of noise, of a sound that nothing real is known of, a remark",
+    advice="Train longer (`seqgen train --resume RUN --max-time …`): a model knows the colour of sound long before its "
+    "pitch. More data, and a receptive field of several pitch periods (reach), help; meanwhile try --temperature 0.95.",
 )
 LOOP = check(
     "repeated-loop",
@@ -101,6 +117,7 @@ def check_clip(
         return
     yield _tone(seen, where, real)
     yield _runaway(seen, where, real)
+    yield _pitchless(seen, where, real)
     yield _loop(seen, where)
     least = CLIPPED if real is None else max(CLIPPED, 3 * real.clipped)
     cut = is_cut(seen.clipping, least)
@@ -152,6 +169,29 @@ def _runaway(seen: Measured, where: Path, real: Real | None) -> Finding:
     if real is not None and severity != "healthy":
         sentence += f"; real pieces have at most {real.flatness:.2f} and {real.high:.0%}"
     return RUNAWAY.found(severity, sentence, where, flatness=seen.flatness, high=seen.high)
+
+
+def _pitchless(seen: Measured, where: Path, real: Real | None) -> Finding:
+    if math.isnan(seen.tonality):
+        return NO_PITCH.found("healthy", "it is too short to tell noise from tones", where)
+    severity: Severity = "healthy"
+    above = seen.tonality - NOISE_DB
+    sentence = f"its spectral lines stand out by {seen.tonality:.1f} dB"
+    figures = {"decibels": seen.tonality}
+    if real is None:
+        severity = "info" if above < NOISE_ALONE else "healthy"
+    elif not math.isnan(real.tonality):
+        figures |= {"real": real.tonality, "real_least": real.least_tonality}
+        middle, least = real.tonality - NOISE_DB, real.least_tonality - NOISE_DB
+        limit = max(NOISY, min(OF_MIDDLE * middle, OF_LEAST * least))
+        # What is as quiet as the pauses between words may be as much noise as they are.
+        if middle >= TONES and above < limit and seen.level >= real.low_level - PAUSE_DB:
+            severity = "warning"
+    if severity != "healthy":
+        sentence = f"it is noise without a pitch: {sentence} (noise of any colour: about {NOISE_DB:.1f})"
+        sentence += "" if real is None else f"; real pieces by {real.least_tonality:.1f} or more, half of them by "
+        sentence += "" if real is None else f"{real.tonality:.1f}"
+    return NO_PITCH.found(severity, sentence, where, **figures)
 
 
 def _loop(seen: Measured, where: Path) -> Finding:

@@ -132,8 +132,8 @@ def _yardsticks(run: RunFolder, data: PreparedData, best: float) -> Finding:
 def _over(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> Finding:
     best, last = min(valid, key=lambda line: line["bits"]), valid[-1]
     rise = (last["bits"] - best["bits"]) / max(1e-9, best["bits"])
-    then = _training_bits(trained, best["step"])
-    now = _training_bits(trained, last["step"])
+    then = training_bits(trained, best["step"])
+    now = training_bits(trained, last["step"])
     severity = graded(rise, OVER_WARNING, OVER_SEVERE) if now < then else "healthy"
     if severity == "healthy":
         sentence = f"the best held-out bits are those of step {best['step']:,} of {last['step']:,}"
@@ -145,7 +145,7 @@ def _over(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[dic
     return OVER.found(severity, sentence, run.path, rise=rise, best_step=best["step"], last_step=last["step"])
 
 
-def _training_bits(trained: Sequence[dict[str, Any]], step: int) -> float:
+def training_bits(trained: Sequence[dict[str, Any]], step: int) -> float:
     """Mean training bits of the lines up to a step, of its last tenth."""
     until = [line["bits"] for line in trained if line["step"] <= step] or [trained[0]["bits"]]
     return float(np.mean(until[-max(1, len(until) // 10) :]))
@@ -154,7 +154,7 @@ def _training_bits(trained: Sequence[dict[str, Any]], step: int) -> float:
 def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> Finding:
     last = trained[-1]["step"]
     curve = valid if len(valid) >= 3 else trained
-    gain = _gain_of_doubling([line["step"] for line in curve], [line["bits"] for line in curve])
+    gain = gain_of_doubling([line["step"] for line in curve], [line["bits"] for line in curve])
     share = gain / max(1e-9, curve[-1]["bits"])
     of = "held-out" if curve is valid else "training"
     if last < FEW_STEPS:
@@ -170,7 +170,7 @@ def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[di
     return UNDER.found(severity, sentence, run.path, steps=last, gain=gain, share=share)
 
 
-def _gain_of_doubling(steps: Sequence[int], bits: Sequence[float]) -> float:
+def gain_of_doubling(steps: Sequence[int], bits: Sequence[float]) -> float:
     """Bits that twice as many steps gain, by the least-squares line through the latter half against log2 of steps."""
     x, y = np.log2(np.maximum(1, np.array(steps, float))), np.array(bits, float)
     late = x >= x[-1] - 1
@@ -217,7 +217,7 @@ def _capacity(
     numbers = sum(item.length for item in data.items("train")) * math.prod(data.manifest.tokens.shape)
     ratio = numbers / parameters
     best = min((line["bits"] for line in valid), default=0.0)
-    apart = valid and best > (1 + GAP_INFO) * _training_bits(trained, trained[-1]["step"])
+    apart = valid and best > (1 + GAP_INFO) * training_bits(trained, trained[-1]["step"])
     few = ratio < TOKENS_PER_PARAMETER
     severity: Severity = "warning" if few and apart else "info" if few else "healthy"
     sentence = f"{numbers:,} training numbers for {parameters:,} of the model ({ratio:.2g} each)"

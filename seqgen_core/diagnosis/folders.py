@@ -10,8 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis import clips, measures
+from seqgen_core.diagnosis.continuations import check_seams
 from seqgen_core.diagnosis.finding import Finding
 from seqgen_core.diagnosis.pieces import code_step, read_beginning
+from seqgen_core.diagnosis.remedies import against_noise
 from seqgen_core.diagnosis.rolls_and_images import check_entries
 from seqgen_core.diagnosis.temperature import check_temperature
 from seqgen_core.diagnosis.texts import check_text_clip
@@ -55,7 +57,12 @@ def check_folder(folder: Path, run: RunFolder | None, data: PreparedData | None)
             found += check_text_clip(file.read_text(encoding="utf-8", errors="replace"), file)
         elif file.suffix.lower() in SOUND_SUFFIXES and (codec is None or isinstance(codec, AudioCodecSettings)):
             found += _sound_file(file, codec, data, real)
-    yield from clips.gathered(found, folder, len(files))
+    for one in clips.gathered(found, folder, len(files)):
+        lost = one.check == clips.NO_PITCH.name and one.alarming and run is not None
+        yield one.advising(against_noise(run, data, sheet.get("settings") or {})) if lost else one
+    if codec is None or isinstance(codec, AudioCodecSettings):
+        beside = data if data is not None and isinstance(data.manifest.codec, AudioCodecSettings) else None
+        yield from check_seams(folder, sheet.get("clips", []), codec, beside)
     yield from check_entries(sheet.get("clips", []), data, folder)
     if run is not None:
         yield from _temperature(folder, sheet, run)

@@ -16,6 +16,8 @@ REAL_PIECES = 48
 MOST_SECONDS = 30.0
 """Of a clip that are looked at, its last ones."""
 QUIET_DB = -60.0  # a constant has less, and so have a few codes of mu-law around zero
+TONE_SECONDS = 8.0
+"""Of these, the last, in which tones are looked for."""
 HEARD_DB = -55.0
 """Level below which a clip has no spectrum worth a word."""
 LOOP_SHORTEST = 0.05  # seconds
@@ -37,6 +39,8 @@ class Measured:
     clipping: sound.Clipping
     offset: tuple[float, float]
     """The mean, and its size as a share of the RMS."""
+    tonality: float
+    """Decibels, `sound.tonality`; NaN of what is very short or silent."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ class Real:
     quiet_seconds: float
     clipped: float
     offset: float
+    tonality: float
+    """Their median, of those that are not among the quietest twentieth; NaN where none is known, as the next."""
+    least_tonality: float
 
 
 def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> Measured:
@@ -70,6 +77,7 @@ def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> 
         longest,
         sound.clipping(x, step),
         sound.offset(x),
+        sound.tonality(x[-round(TONE_SECONDS * rate) :], rate),
     )
 
 
@@ -86,8 +94,10 @@ def real_measures(data: PreparedData, seconds: float) -> Real:
             break
     loud = [one for one in found if one.level > HEARD_DB] or found
     levels = [one.level for one in found]
+    low = float(np.percentile(levels, 5))
+    tones = [one.tonality for one in loud if one.level >= low and np.isfinite(one.tonality)] or [float("nan")]
     return Real(
-        float(np.percentile(levels, 5)),
+        low,
         float(np.percentile(levels, 95)),
         max(one.flatness for one in loud),
         max(one.high for one in loud),
@@ -95,4 +105,6 @@ def real_measures(data: PreparedData, seconds: float) -> Real:
         max(one.longest_quiet for one in found),
         max(one.clipping.share for one in found),
         max(abs(one.offset[0]) for one in found),
+        float(np.median(tones)),
+        min(tones),
     )

@@ -53,9 +53,12 @@ def check_temperature(bits: Sequence[float], held_out: float, temperature: float
 def better_temperature(temperature: float, ratio: float) -> float:
     """A temperature to try next, from 0.7 to 1.2: bits grow about as the temperature does (docs/doctor.md has figures).
 
-    What was drawn below 1 and too cold is not sent beyond it, what was drawn above it and too hot is sent back to it.
+    What was drawn below 1 and too cold is not sent beyond it, and from 0.8 on half-way to it; what was drawn above it
+    and too hot is sent back to it.
     """
     if temperature > 1 and ratio > 1:
         return 1.0
+    if ratio < 1 and 0.8 <= temperature < 1:  # near 1, bits grow faster than the temperature
+        return round((temperature + 1) / 2, 2)
     step = max(temperature, 0.5) / max(ratio, 0.05)
     return float(np.clip(np.round(step / 0.05) * 0.05, 0.7, 1.0 if temperature < 1 or ratio > 1 else 1.2).round(2))

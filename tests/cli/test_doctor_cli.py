@@ -84,7 +84,11 @@ def test_a_sound_file_and_its_exit_code(tmp_path, monkeypatch, program):
     bad = program("doctor", "noise.wav")
     assert bad.code == 1
     assert "severe   noise-runaway: spectral flatness 0." in bad.out
-    assert program("doctor", "noise.wav", "-q").code == 1
+    quiet = program("doctor", "noise.wav", "-q")
+    assert quiet.code == 1
+    assert quiet.out.splitlines() == [line for line in bad.out.splitlines() if line.startswith(("severe", "warning"))]
+    assert "remark   no-pitch: " in bad.out
+    assert program("doctor", "good.wav", "-q").out == ""
 
 
 @pytest.mark.parametrize(

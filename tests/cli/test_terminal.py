@@ -150,6 +150,14 @@ def test_time_left_by_speed_or_by_what_the_stage_knows():
     assert [meter.clock(seconds) for seconds in (5, 192, 3840, 200_000)] == ["0:05", "3:12", "1:04:00", "2d 7h"]
 
 
+def test_checks_are_counted_without_a_speed():
+    task = Meter("looking", None, "checks")
+    task.update(1, {"last": "silence"})
+    task._seen[0] = (task._seen[0][0] - 2, 0.0)
+    task.update(50, {"last": "amount"})
+    assert task.line() == "looking: 50 checks  last amount"
+
+
 def test_a_limit_in_time_has_a_bar_too():
     task = Meter("training", None, "steps")
     task.started -= 30

@@ -10,6 +10,7 @@ from real_sound import MUSIC, RATE, SPEECH, alarms, only, prepared, real
 from seqgen_core.audio.codec import AudioCodec
 from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
+from seqgen_core.diagnosis import sound
 from seqgen_core.diagnosis.clips import check_clip, gathered
 from seqgen_core.diagnosis.diagnose import diagnose_clips
 from seqgen_core.diagnosis.folders import run_of_clips
@@ -86,6 +87,36 @@ def test_noise_runaway(shared_data, beside):
     noise = np.random.default_rng(0).normal(0, 0.1, len(wave))
     assert only(findings(noise, beside), "noise-runaway").severity == "severe"
     assert only(findings(noise), "noise-runaway").severity == "severe"
+
+
+def coloured_noise(wave, rng):
+    """Gaussian noise of the same level and spectrum, as seen with lines 250 Hz apart."""
+    _, power = sound.mean_spectrum(wave, RATE, 64)
+    noise = np.convolve(rng.normal(size=len(wave)), np.fft.fftshift(np.fft.irfft(np.sqrt(power))), "same")
+    return noise * wave.std() / noise.std()
+
+
+def test_noise_of_the_right_colour(shared_data, beside):
+    rng = np.random.default_rng(0)
+    for wave in stretches(shared_data):
+        assert only(findings(wave, beside), "no-pitch").severity == "healthy"
+        pieces = wave.reshape(-1, RATE // 200)
+        for noise in (coloured_noise(wave, rng), rng.permutation(pieces).ravel()):
+            found = findings(noise, beside)
+            assert only(found, "no-pitch").severity == "warning"
+            assert only(found, "noise-runaway").severity == "healthy", "by its colour it is music"
+    found = only(findings(noise), "no-pitch")
+    assert (found.severity, "noise of any colour: about 2.2" in found.sentence) == ("info", True)
+    pause = 0.02 * rng.normal(size=RATE) * wave.std()
+    assert only(findings(pause, beside), "no-pitch").severity == "healthy", "as quiet as pauses between words"
+    assert only(findings(wave[: RATE // 10], beside), "no-pitch").severity == "healthy"
+
+
+def test_sound_that_is_noise_may_be_drawn_as_noise(tmp_path):
+    rain = np.random.default_rng(0).normal(0, 0.1, (2, 8 * RATE))
+    beside = real_measures(prepared(tmp_path / "rain", [rain[0]]), SECONDS)
+    assert beside.tonality == pytest.approx(sound.NOISE_DB, abs=0.1)
+    assert only(findings(rain[1][: SECONDS * RATE], beside), "no-pitch").severity == "healthy"
 
 
 def test_repeated_loop(shared_data, beside):
@@ -174,8 +205,9 @@ def test_empty_rolls_and_blank_images(shared_data, tmp_path):
     ("bits", "temperature", "severity", "low", "high"),
     [
         (5.2, 1.0, "healthy", 0.9, 1.1),
-        (2.84, 0.5, "warning", 0.85, 1.0),  # measured on music, as are the next two
+        (2.84, 0.5, "warning", 0.85, 1.0),  # measured on music, as are the next three
         (6.98, 1.5, "warning", 0.9, 1.0),
+        (3.75, 0.9, "warning", 0.94, 0.96),
         (1.70, 0.0, "warning", 0.9, 1.0),
         (0.9, 0.0, "severe", 0.9, 1.0),
         (2.0, 1.0, "warning", 1.05, 1.2),

@@ -192,6 +192,9 @@ def test_too_little_and_nothing_held_out(speech, tmp_path):
     found = diagnose_data(prepared(tmp_path / "a", [speech[0][: 5 * SECOND]]))
     assert only(found, "amount").severity == "warning"
     assert only(found, "splits").severity == "warning"
+    some = only(diagnose_data(prepared(tmp_path / "d", [speech[0]])), "amount")
+    assert (some.severity, some.advice) == ("info", "")
+    assert "12 s of sound to train on; a model soon knows it by heart, and papers use hours" in some.sentence
     tiny = diagnose_data(prepared(tmp_path / "b", [speech[0][:SECOND]]))
     assert only(tiny, "amount").severity == "severe"
     none = diagnose_data(prepared(tmp_path / "c", [], [speech[0]]))
