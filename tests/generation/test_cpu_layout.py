@@ -1,13 +1,17 @@
 """How a program lies in memory: pieces that are read as one, slots whose values lie in order, rows cut for threads."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from seqgen_core.generation.engines.cpu.engine import CpuEngine
 from seqgen_core.generation.engines.cpu.layout import Op, aligned, lay_out, panel_heights, shares
+from seqgen_core.generation.sampling import Filters
 from seqgen_core.kernels import arithmetic
 from seqgen_core.models.heads import build_head
-from seqgen_core.models.steps.program import Layer, Slot, Source, StepProgram
+from seqgen_core.models.steps.program import Layer, Slot, Source, Start, StepProgram
 from seqgen_core.settings.tokens import CategoricalTokens
 
 TOKENS = CategoricalTokens(values=4)
@@ -66,3 +70,11 @@ def test_the_gate_is_a_tanh_times_a_sigmoid() -> None:
     for gate in (-40.0, -9.0, -1.0, 0.0, 0.3, 9.0, 40.0):
         got = np.array([arithmetic.gate(x, np.float32(gate)) for x in line])
         np.testing.assert_allclose(got, np.tanh(line.astype(np.float64)) / (1 + np.exp(-gate)), atol=1e-6)
+
+
+def test_a_program_that_hears_one_token_begins_without_any() -> None:
+    one = dataclasses.replace(program([0]), codes=lambda start: torch.zeros(len(start.state[0]), 0, dtype=torch.int64))
+    engine = CpuEngine(one, 2, Filters())
+    engine.begin(Start([torch.zeros(2, 1)], None), torch.tensor([[0.0, 9, 0, 0], [0, 0, 0, 9]]))
+    tokens, _ = engine.draw(np.full((2, 1, 1), 0.5))
+    assert tokens.ravel().tolist() == [1, 3]

@@ -86,7 +86,7 @@ class CpuEngine:
         self._codes[:] = NOTHING
         if program.codes is not None:
             before = program.codes(start).cpu().numpy()[:, -program.taps :]
-            before = before.reshape(self.clips, before.shape[1], -1)
+            before = before.reshape(self.clips, before.shape[1], self._codes.shape[2])
             self._codes[:, program.taps - before.shape[1] :] = before
         self._control[:] = 0
         self._control[interpreter.NEWEST_CODE] = program.taps - 1
