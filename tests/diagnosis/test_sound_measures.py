@@ -60,6 +60,20 @@ def test_flatness_and_high_share_and_lines():
     assert sound.flatness(np.zeros(1000), RATE) == 0.0
 
 
+@pytest.mark.parametrize("rate", [4000, 8000, 44100])
+def test_lines_that_stand_out(rate):
+    white = np.random.default_rng(0).normal(0, 0.1, 4 * rate)
+    red = np.convolve(white, 0.6 ** np.arange(20))[: len(white)]
+    assert sound.tonality(white, rate) == pytest.approx(sound.NOISE_DB, abs=0.05)
+    assert sound.tonality(red, rate) == pytest.approx(sound.NOISE_DB, abs=0.2)
+    tones = sum(np.sin(2 * np.pi * hertz * np.arange(2 * rate) / rate) for hertz in (220, 277, 330, 660, 1318))
+    assert sound.tonality(tones, rate) > 20
+    assert sound.tonality(0.01 * tones + 0.001 * white[: 2 * rate], rate) > 20
+    assert 3 < sound.tonality(0.05 * tones + white[: 2 * rate], rate) < 10
+    assert np.isnan(sound.tonality(white[: rate // 8], rate))
+    assert np.isnan(sound.tonality(np.zeros(rate), rate))
+
+
 def test_repetition_finds_a_loop_and_how_exact_it_is():
     loop = np.tile(noise(0.2), 6)
     found = periods.repetition(loop, RATE, 0.05, 1.0)
