@@ -60,8 +60,8 @@ RUNAWAY = check(
 NO_PITCH = check(
     "no-pitch",
     "samples",
-    looks_at="by how much spectral lines of a clip stand out of what is within 250 Hz of them (Johnston 1988): "
-    f"about {NOISE_DB:.1f} dB in noise of any colour, more where anything has a pitch",
+    looks_at="how far the spectral lines of a clip that is no noise-runaway stand out of what is within 250 Hz of them "
+    f"(Johnston 1988): about {NOISE_DB:.1f} dB in noise of any colour, more where anything has a pitch",
     thresholds=f"closer to noise than {OF_LEAST:.0%} of the noisiest real piece and than {OF_MIDDLE:.0%} of their "
     f"median, or than {NOISY:g} dB, where their median is {TONES:g} dB above noise, a warning; within "
     f"{NOISE_ALONE:g} dB of noise, of a sound that nothing real is known of, a remark",
@@ -116,8 +116,10 @@ def check_clip(
     if seen.level <= HEARD_DB:
         return
     yield _tone(seen, where, real)
-    yield _runaway(seen, where, real)
-    yield _pitchless(seen, where, real)
+    runaway = _runaway(seen, where, real)
+    yield runaway
+    if not runaway.alarming:  # which is noise, too, but to be helped otherwise
+        yield _pitchless(seen, where, real)
     yield _loop(seen, where)
     least = CLIPPED if real is None else max(CLIPPED, 3 * real.clipped)
     cut = is_cut(seen.clipping, least)

@@ -27,7 +27,7 @@ ALONE_DB = 12.0
 LOUDER = check(
     "louder-than-prime",
     "samples",
-    looks_at=f"by how much the level rises at the seam, from the last {MOST_SECONDS:g} s of the primes (less where "
+    looks_at=f"how far the level rises at the seam, from the last {MOST_SECONDS:g} s of the primes (less where "
     f"either side is shorter) to as long a stretch of what was drawn; of primes above {HEARD_DB:g} dBFS",
     thresholds=f"a mean rise of {LEAST_DB:g} dB; of {ONE_DB:g} dB, of {SPREADS:g} times the spread of real rises from "
     "one stretch to the next, and of the largest of these, each over the root of the number of primes: a warning; "

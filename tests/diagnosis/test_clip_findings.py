@@ -107,7 +107,7 @@ def test_noise_of_the_right_colour(shared_data, beside):
             assert only(found, "noise-runaway").severity == "healthy", "by its colour it is music"
     found = only(findings(noise), "no-pitch")
     assert (found.severity, "noise of any colour: about 2.2" in found.sentence) == ("info", True)
-    pause = 0.02 * rng.normal(size=RATE) * wave.std()
+    pause = 0.05 * coloured_noise(wave, rng)
     assert only(findings(pause, beside), "no-pitch").severity == "healthy", "as quiet as pauses between words"
     assert only(findings(wave[: RATE // 10], beside), "no-pitch").severity == "healthy"
 
