@@ -39,7 +39,10 @@ def temporary_sibling(path: Path) -> Path:
 
 @contextlib.contextmanager
 def written_atomically(path: Path) -> Generator[BinaryIO]:
-    """A stream whose content replaces `path` at the end; makes parent folders. Raises OSError, leaving the old."""
+    """A stream whose content replaces `path` at the end; makes parent folders.
+
+    Raises OSError that names `path`, leaving the old.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
@@ -48,10 +51,20 @@ def written_atomically(path: Path) -> Generator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and _is_of(error, temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     fsync_directory(path.parent)
+
+
+def _is_of(error: OSError, temporary: Path) -> bool:
+    """Whether an error is of the unfinished file, whose name says nothing; writing to a stream names none at all."""
+    if error.filename is None:
+        return error.errno is not None and not isinstance(error, ConnectionError | TimeoutError)
+    return str(error.filename) == str(temporary)
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:

@@ -23,10 +23,21 @@ def test_a_failed_write_leaves_the_old(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         write_bytes_atomically(path, b"new")
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_error_names_the_file_and_not_the_unfinished_one(tmp_path, monkeypatch):
+    def refuse(self, *arguments):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(files.Path, "open", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write_bytes_atomically(tmp_path / "x", b"new")
+    assert caught.value.filename == str(tmp_path / "x")
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):

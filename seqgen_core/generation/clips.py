@@ -15,6 +15,7 @@ from seqgen_core.generation.engines import Choice, Engine, choose_engine
 from seqgen_core.generation.kept import KeptTokens, Tokens
 from seqgen_core.generation.sampling import ClipUniforms
 from seqgen_core.generation.starts import Prime
+from seqgen_core.generation.stop import Stop
 from seqgen_core.generation.stream import Block, draw_blocks
 from seqgen_core.models.base import CausalModel
 from seqgen_core.progress import Progress, Silent
@@ -49,6 +50,7 @@ def draw_clips(
     dither: Dither | None = None,
     progress: Progress | None = None,
     rate: float | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[Clip]:
     """Draw one clip of `length` new tokens for each prime, batch by batch; the primes are equally long.
 
@@ -56,26 +58,32 @@ def draw_clips(
     label: class of all clips; without one, a model with classes takes each prime's own.
     dither: frees clips that are trapped, each of which is drawn again for that, by itself.
     rate: tokens per second, for the real-time factor that progress shows (None: none is shown).
-    Ctrl-C passes on as KeyboardInterrupt once the clips of the batch were given as far as they are drawn.
+    Ctrl-C passes on as KeyboardInterrupt once the clips of the batch were given as far as they are drawn; so it does
+    where `stop` was asked for meanwhile.
     Raises UsageError where a model with classes knows no label of a clip, or one with features no features.
     """
-    progress = progress or Silent()
+    progress, stop = progress or Silent(), stop or Stop()
     primes = conditioned(model, primes, label)
     engine = engine or choose_engine(model, progress=progress)
     progress.begin("drawing", len(primes) * length, "tokens")
     meter, trapped, dithered = _Meter(progress, rate), 0, 0
-    batch = partial(_draw_batch, model, length=length, seed=seed, meter=meter)
+    batch = partial(_draw_batch, model, length=length, seed=seed, meter=meter, stop=stop)
     try:
         for first in range(0, len(primes), batch_size):
             group = primes[first : first + batch_size]
             for clip in batch(engine.make(len(group)), group, range(first, first + len(group))):
-                if dither is None or clip.unfinished or not dither.trapped(clip.tokens):
+                if dither is None or clip.unfinished or stop.asked or not dither.trapped(clip.tokens):
                     yield clip
                     continue
                 freeing = dither.over(engine.make(1))
                 for freed in batch(freeing, [clip.prime], [clip.number], again=True):
-                    trapped, dithered = trapped + 1, dithered + freeing.dithered
-                    yield replace(freed, seconds=clip.seconds + freed.seconds, dithered=freeing.dithered)
+                    if not freed.unfinished:
+                        trapped, dithered = trapped + 1, dithered + freeing.dithered
+                        yield replace(freed, seconds=clip.seconds + freed.seconds, dithered=freeing.dithered)
+                if stop.asked:
+                    yield clip
+            if stop.asked:
+                raise KeyboardInterrupt
         if dither is not None:
             share = dithered / max(1, trapped * length)
             found = f"dither: clips that were trapped: {trapped} of {len(primes)}"
@@ -111,11 +119,12 @@ def _draw_batch(
     length: int,
     seed: int,
     meter: _Meter,
+    stop: Stop,
     again: bool = False,
 ) -> Iterator[Clip]:
-    """The clips of one batch, when all are drawn, or as far as they are when Ctrl-C comes, which then passes on."""
+    """The clips of one batch, when all are drawn, or as far as they are when Ctrl-C comes, of which `stop` hears."""
     drawn = [KeptTokens(length, model.tokens.values, model.tokens.shape) for _ in primes]
-    bits, done, seconds, stopped = np.zeros(len(primes)), 0, 0.0, False
+    bits, done, seconds = np.zeros(len(primes)), 0, 0.0
     try:
         for block in draw_blocks(engine, model, primes, length, ClipUniforms(seed, numbers)):
             for kept, tokens in zip(drawn, block.tokens, strict=True):
@@ -124,13 +133,11 @@ def _draw_batch(
             seconds += block.seconds
             meter.add(block, again=again)
     except KeyboardInterrupt:
-        stopped = True
+        stop.asked = True
     for row, number in enumerate(numbers if done else []):
         tokens = drawn[row].tokens()
         tokens = tokens if len(tokens) == done else tokens[:done]  # a stop came between two clips' parts of a block
         yield Clip(number, primes[row], tokens, bits[row] / done, seconds / len(primes), unfinished=done < length)
-    if stopped:
-        raise KeyboardInterrupt
 
 
 def conditioned(model: CausalModel, primes: Sequence[Prime], label: int | None) -> list[Prime]:

@@ -1,5 +1,6 @@
 """Clips to files: what can be heard, read or seen of each, and one JSON sheet that says how they came about."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path, tags: Tags | None =
 
     tags: what files with room for it say of themselves.
     """
-    stem = f"clip-{clip.number:03d}"
+    stem = _stem(clip)
     entry: dict[str, Any] = {
         "clip": clip.number,
         "tokens": len(clip.tokens),
@@ -48,6 +49,17 @@ def write_clip(clip: Clip, renderer: Renderer, folder: Path, tags: Tags | None =
             "tokens": len(clip.prime.tokens),
         }
     return entry
+
+
+def remove_clip(clip: Clip, folder: Path) -> None:
+    """Remove what `write_clip` wrote of a clip, as far as that goes."""
+    for file in folder.glob(f"{_stem(clip)}[.-]*"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _stem(clip: Clip) -> str:
+    return f"clip-{clip.number:03d}"
 
 
 def continues(clip: Clip) -> bool:

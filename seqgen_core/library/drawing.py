@@ -23,6 +23,7 @@ from seqgen_core.generation.ranking import Ranked, check_rank
 from seqgen_core.generation.rendering.base import NOTES_RATE
 from seqgen_core.generation.sampling import Filters
 from seqgen_core.generation.starts import Prime
+from seqgen_core.generation.stop import Stop
 from seqgen_core.library.generation import Generation
 from seqgen_core.library.labels import class_number
 from seqgen_core.library.streaming import ClipStream
@@ -71,13 +72,13 @@ class Drawing:
         """
         return iter(self._ranked() or self._drawn())
 
-    def _ranked(self) -> Ranked | None:
+    def _ranked(self, stop: Stop | None = None) -> Ranked | None:
         if not self.settings.rank:
             return None
         keep = self.settings.count // self.starts
-        return Ranked(self._drawn(), starts=self.starts, of_start=self.settings.rank, keep=keep)
+        return Ranked(self._drawn(stop), starts=self.starts, of_start=self.settings.rank, keep=keep)
 
-    def _drawn(self) -> Iterator[Clip]:
+    def _drawn(self, stop: Stop | None = None) -> Iterator[Clip]:
         with memory_guard(LESS_MEMORY):
             yield from clips.draw_clips(
                 self.model,
@@ -89,6 +90,7 @@ class Drawing:
                 dither=self.dither,
                 progress=self.progress,
                 rate=self.run.settings.data.codec.tokens_per_second,
+                stop=stop,
             )
 
     def all(self) -> Generation:
@@ -101,18 +103,32 @@ class Drawing:
     def write(self, folder: Path | None = None) -> Written:
         """Write each clip as it is drawn, into a folder, that of the settings, or a new one in the run's samples.
 
-        Ctrl-C passes on when what is drawn so far is written; progress hears of it. Raises UsageError where the folder
-        holds clips, OSError.
+        Ctrl-C passes on when what is drawn so far is written; progress hears of it. A second one ends the work at
+        once. Raises UsageError where the folder holds clips, OSError after telling what was kept.
         """
-        ranked = self._ranked()
+        stop = Stop()
+        ranked = self._ranked(stop)
         with sheet_folder(folder or self.settings.out, self.run.path) as place:
             writer = ClipWriter(self.run, self.settings, self.step, str(self.engine), place)
             try:
-                for clip in ranked or self._drawn():
-                    writer.add(clip)
+                for clip in ranked or self._drawn(stop):
+                    with stop.later():
+                        writer.add(clip)
+                if stop.asked:  # while the last one was written
+                    raise KeyboardInterrupt
             except KeyboardInterrupt:
+                if stop.twice:
+                    raise
+                stop.asked = True
+                with stop.later():
+                    if writer.written:
+                        writer.finish(ranked.candidates if ranked else (), stopped=True)
+                        self.progress.say(f"kept in {place}: {writer.account()}")
+                    elif ranked:
+                        self.progress.say("no candidate was whole; nothing is kept")
+                raise
+            except OSError:
                 if writer.written:
-                    writer.finish(ranked.candidates if ranked else (), stopped=True)
                     self.progress.say(f"kept in {place}: {writer.account()}")
                 raise
             return writer.finish(ranked.candidates if ranked else ())

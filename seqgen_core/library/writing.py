@@ -56,13 +56,18 @@ class ClipWriter:
         self._tokens, self._seconds = 0, 0.0
 
     def add(self, clip: Clip) -> None:
-        """Write one clip, and the sheet anew. Raises OSError."""
+        """Write one clip, and the sheet anew, or neither. Raises OSError."""
+        try:
+            entry = render.write_clip(clip, self._renderer, self._folder, self._tags(clip))
+            render.write_sheet(self._folder, self._head, [*self._entries, entry])
+        except BaseException:
+            render.remove_clip(clip, self._folder)
+            raise
+        self._entries.append(entry)
         self._tokens += len(clip.tokens)
         self._seconds += clip.seconds
-        self._entries.append(render.write_clip(clip, self._renderer, self._folder, self._tags(clip)))
         if self._codec.unit != "sample":  # sound is not shown all at once
             self._shown.append(render.whole(clip))
-        render.write_sheet(self._folder, self._head, self._entries)
 
     def _tags(self, clip: Clip) -> Tags:
         comment = f"drawn by a model: run {self._name}, step {self._step}, seed {self._seed}, clip {clip.number}"
