@@ -162,7 +162,7 @@ def _store(
 ) -> Manifest:
     recordings = gathered.recordings
     assignment = splits.assign(
-        [splits.Recording(recording.content, recording.split) for recording in recordings],
+        [splits.Recording(recording.content, recording.split, len(recording.tokens)) for recording in recordings],
         valid_share=settings.valid_share,
         test_share=settings.test_share,
         seed=settings.seed,

@@ -129,14 +129,20 @@ def _store(
     progress: Progress,
 ) -> Manifest:
     assignment = splits.assign(
-        [splits.Recording(prepared.content, file.given) for file, prepared, _ in used],
+        [splits.Recording(prepared.content, file.given, prepared.length) for file, prepared, _ in used],
         valid_share=settings.valid_share,
         test_share=settings.test_share,
         seed=settings.seed,
     )
+    placed = [
+        (split, prepared.length / settings.rate)
+        for (_, prepared, _), split in zip(used, assignment.splits, strict=True)
+        if split is not None
+    ]
     labels = sorted({file.label for file, _, _ in used if file.label is not None})
     copies = sum(Counter(prepared.content for _, prepared, _ in used).values()) - len({p.content for _, p, _ in used})
-    notes = [*found.notes, *assignment.notes]
+    little = splits.little_held_out(placed, any(file.given for file, _, _ in used))
+    notes = [*found.notes, *assignment.notes, *little]
     if copies:
         notes.append(f"{copies} files have the same bytes as another; all are used, on the same side of the split")
     notes += [f"{file.origin}: {warning}" for file, prepared, _ in used for warning in prepared.warnings]

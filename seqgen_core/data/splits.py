@@ -2,8 +2,9 @@
 
 A recording's place in the draw is a hash of (seed, its bytes), so files that come later do not move those that are
 there, and two copies of one file never lie on both sides. Where that leaves valid or test empty, the recordings that
-came closest are taken, as long as one is left for training; where there are too few recordings for that, each is cut
-along time, or, where a part of a recording makes no sense, as of an image, nothing is held out.
+came closest are taken, as long as one is left for training, and of recordings of unequal lengths those that come near
+the share of all sound, or text; where there are too few recordings for that, each is cut along time, or, where a part
+of a recording makes no sense, as of an image, nothing is held out.
 """
 
 import hashlib
@@ -22,14 +23,24 @@ FOLDER_SPLITS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
+LITTLE = 20.0
+"""Seconds of held-out sound below which figures on it say little."""
+MUCH = 4
+"""A warning is due where training has at least so many times what is held out."""
+ALIKE = 2.0
+"""Recordings up to so many times as long as the shortest stand for it."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What the split of one recording depends on: the hash of its bytes, and the split it was given, if any."""
+    """What the split of one recording depends on: the hash of its bytes, the split it was given, if any, its length.
+
+    length: in any unit that all of them share; 0 where it is not known.
+    """
 
     content: str
     given: Split | None = None
+    length: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,8 +55,9 @@ class Assignment:
 def assign(
     recordings: Sequence[Recording], *, valid_share: float, test_share: float, seed: int, divisible: bool = True
 ) -> Assignment:
-    """Place every recording. Shares are of recordings, not of seconds; a share of 0 leaves that split empty.
+    """Place every recording. Shares are of recordings; a share of 0 leaves that split empty.
 
+    A share of less than one recording, where their lengths are known and not all the same, is of the sum of lengths.
     divisible: whether too few recordings may be cut along time.
     """
     notes: list[str] = []
@@ -72,7 +84,8 @@ def assign(
             "The parts are of the same recording, so held-out figures look better than on new recordings."
         )
     elif wanted and pool:
-        drawn = dict(_draw(pool, wanted, seed))
+        lengths = {recording.content: recording.length for recording in recordings}
+        drawn = dict(_draw(pool, wanted, seed, lengths))
         if "train" in taken:
             notes.append(f"no {' or '.join(wanted)} recordings were given: drawn from those for training")
     splits = [_home(recording, given, drawn) for recording in recordings]
@@ -97,6 +110,23 @@ def cut(length: int, shares: dict[Split, float]) -> list[tuple[Split, int, int]]
     return parts
 
 
+def little_held_out(seconds: Sequence[tuple[Split, float]], asked_for: bool = False) -> list[str]:
+    """A sentence for each held-out split of sound that is too small for its figures to say much.
+
+    seconds: the split of each whole recording and how long it is. asked_for: whether folders or lists said the splits.
+    """
+    notes, trained = [], [length for split, length in seconds if split == "train"]
+    for name in ("valid", "test"):
+        held = [length for split, length in seconds if split == name]
+        few = len(held) < 2 and len(trained) >= 2
+        if held and (sum(held) < LITTLE or few) and sum(trained) >= MUCH * max(sum(held), LITTLE):
+            what = "one recording" if len(held) == 1 else f"{len(held)} recordings"
+            more = f"a larger --{name}-share, or folders named train, valid and test, would hold more out"
+            more = f"give more for {name}" if asked_for else more
+            notes.append(f"the {name} split is {what} of {sum(held):.1f} s: figures on it say little; {more}")
+    return notes
+
+
 def _home(recording: Recording, given: dict[str, Split], drawn: dict[str, Split | None]) -> Split | None:
     """A copy of a recording that was given for a split goes there too, unless it was itself given for another."""
     place = recording.given or given.get(recording.content, "train")
@@ -113,7 +143,10 @@ def _along_time(wanted: dict[Split, float]) -> dict[Split, float]:
     return {"train": 1 - sum(later.values()), **later}
 
 
-def _draw(pool: list[str], wanted: dict[Split, float], seed: int) -> list[tuple[str, Split]]:
+def _draw(pool: list[str], wanted: dict[Split, float], seed: int, lengths: dict[str, int]) -> list[tuple[str, Split]]:
+    known = [lengths[content] for content in pool]
+    if min(known) > 0 and min(known) < max(known) and min(wanted.values()) * len(pool) < 1:
+        return _draw_by_length(pool, wanted, lengths)
     places = [_place(content, seed) for content in pool]
     counts: dict[Split, int] = {}
     low = 0.0
@@ -126,6 +159,28 @@ def _draw(pool: list[str], wanted: dict[Split, float], seed: int) -> list[tuple[
     order: list[Split] = [split for split, count in counts.items() for _ in range(count)]
     order += ["train"] * (len(pool) - len(order))
     return list(zip(pool, order, strict=True))
+
+
+def _draw_by_length(pool: list[str], wanted: dict[Split, float], lengths: dict[str, int]) -> list[tuple[str, Split]]:
+    """Of few recordings each split takes, in the order of the draw, those that bring it nearer to its share of all.
+
+    Where each is too long for that, it takes the first that is about as short as the shortest.
+    """
+    total, homes, left = sum(lengths[content] for content in pool), dict[str, Split](), len(wanted)
+    for split, share in wanted.items():
+        left -= 1
+        rest = [content for content in pool if content not in homes]
+        room, missing = len(rest) - left - 1, share * total
+        chosen = []
+        for content in rest:
+            if len(chosen) < room and lengths[content] < 2 * missing:
+                chosen.append(content)
+                missing -= lengths[content]
+        if not chosen:
+            shortest = min(lengths[content] for content in rest)
+            chosen = [next(content for content in rest if lengths[content] <= ALIKE * shortest)]
+        homes.update(dict.fromkeys(chosen, split))
+    return [(content, homes.get(content, "train")) for content in pool]
 
 
 def _place(content: str, seed: int) -> float:
