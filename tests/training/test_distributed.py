@@ -1,18 +1,33 @@
 """Two processes train as one does, and what one of them loses is kept; gloo on the CPU."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny import TINY_MODELS, make_data, make_images, make_run
-from together import fail_in_one, say_places, train_all, train_here, train_until_killed, wait_long
+from together import (
+    WARM,
+    as_typed,
+    fail_in_one,
+    say_places,
+    start_warm,
+    train_all,
+    train_here,
+    train_until_killed,
+    wait_long,
+)
 
 from seqgen_core.data.store import PreparedData
 from seqgen_core.errors import SeqgenError, UsageError
@@ -77,6 +92,44 @@ def both(tmp_path_factory) -> tuple[Path, Path]:
     return one, two
 
 
+@pytest.fixture(scope="module")
+def server() -> Any:
+    """A process that has all imported; those forked from it begin at once. It ends with this process."""
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(WARM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the server does not hear of sys.path otherwise
+        forkserver.ensure_running()
+    return context
+
+
+@pytest.fixture
+def warm(server, monkeypatch) -> None:
+    """What `launch` starts has all imported; the other tests spawn, as the program does."""
+    monkeypatch.setattr(torch.multiprocessing, "start_processes", start_warm)
+
+
+@pytest.fixture
+def typed(server, tmp_path) -> Callable[..., AbstractContextManager[tuple[BaseProcess, Path]]]:
+    """Start the program: its process, which leads a session, and the file of what it says; killed at the end."""
+
+    @contextmanager
+    def start(*words: str, forked: bool) -> Iterator[tuple[BaseProcess, Path]]:
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        process = server.Process(target=as_typed, args=(words, tmp_path / "told", scratch, forked))
+        process.start()
+        try:
+            yield process, tmp_path / "told"
+        finally:
+            process.kill()
+            process.join()
+
+    return start
+
+
 @pytest.mark.xdist_group("together")
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_train_as_one(both, name):
@@ -112,7 +165,7 @@ def test_a_run_of_two_processes_goes_on_in_one(both, name):
 
 @pytest.mark.xdist_group("together")
 @pytest.mark.parametrize("victim", [0, 1])
-def test_one_process_killed_loses_nothing(tmp_path, victim):
+def test_one_process_killed_loses_nothing(warm, tmp_path, victim):
     name = "sequnet" if victim else "wavenet"
     (tmp_path / "whole").mkdir()
     whole = make_case(tmp_path / "whole", name, steps=9, validate_every=100)
@@ -127,7 +180,7 @@ def test_one_process_killed_loses_nothing(tmp_path, victim):
 
 
 @pytest.mark.xdist_group("together")
-def test_a_state_that_died_with_its_process_is_not_made_up(tmp_path):
+def test_a_state_that_died_with_its_process_is_not_made_up(warm, tmp_path):
     """Where windows hand a state on, the last checkpoint stands."""
     run = make_case(tmp_path, "samplernn", steps=9, validate_every=3)
     with pytest.raises(SeqgenError, match="was killed"):
@@ -137,7 +190,7 @@ def test_a_state_that_died_with_its_process_is_not_made_up(tmp_path):
 
 
 @pytest.mark.xdist_group("together")
-def test_what_processes_tell_each_other(tmp_path):
+def test_what_processes_tell_each_other(warm, tmp_path):
     launch(2, say_places, tmp_path)
     for rank in range(2):
         figures, everyone, to_main, from_main, rows = json.loads((tmp_path / f"{rank}.json").read_text())
@@ -149,7 +202,7 @@ def test_what_processes_tell_each_other(tmp_path):
 
 
 @pytest.mark.xdist_group("together")
-def test_an_end_of_the_main_process_is_that_of_all():
+def test_an_end_of_the_main_process_is_that_of_all(warm):
     with pytest.raises(SystemExit) as ended:
         launch(2, fail_in_one)
     assert ended.value.code == 7
@@ -157,40 +210,31 @@ def test_an_end_of_the_main_process_is_that_of_all():
 
 @pytest.mark.xdist_group("together")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_reaches_all_processes_and_keeps_the_work(tmp_path, number):
+def test_a_stop_reaches_all_processes_and_keeps_the_work(typed, tmp_path, number):
     run = make_case(tmp_path, "sequnet", steps=None, max_time="1h", validate_every=10**6)
-    command = [sys.executable, "-m", "seqgen_cli", "train", "--resume", str(run.path), "--devices", "2"]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    try:
-        _wait_for(lambda: len(run.metrics()) >= 2)
+    words = ["train", "--resume", str(run.path), "--devices", "2"]
+    with typed(*words, forked=number == signal.SIGTERM) as (process, told):
+        _wait_for(lambda: len(run.metrics()) >= 2, process, told)
         if number == signal.SIGINT:  # as a terminal sends it: to all processes at once
             os.killpg(process.pid, number)
         else:
-            process.send_signal(number)
-        told = process.communicate(timeout=120)[1]
-    finally:
-        process.kill()
-    assert process.returncode == 130, told
+            os.kill(process.pid, number)
+        process.join(120)
+    assert process.exitcode == 130, told.read_text()
     assert run.status["status"] == "interrupted"
     assert run.steps() == [run.status["step"]]
-    assert "Traceback" not in told
+    assert "Traceback" not in told.read_text()
 
 
 @pytest.mark.xdist_group("together")
-def test_processes_whose_starter_is_killed_stop_and_leave_nothing(tmp_path):
+def test_processes_whose_starter_is_killed_stop_and_leave_nothing(typed, tmp_path):
     run = make_case(tmp_path, "sequnet", steps=None, max_time="1h", validate_every=10**6)
     scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    command = [sys.executable, "-m", "seqgen_cli", "train", "--resume", str(run.path), "--devices", "2", "-q"]
-    process = subprocess.Popen(command, start_new_session=True, env={**os.environ, "TMPDIR": str(scratch)})
-    try:
-        _wait_for(lambda: len(run.metrics()) >= 2)
+    with typed("train", "--resume", str(run.path), "--devices", "2", "-q", forked=False) as (process, told):
+        _wait_for(lambda: len(run.metrics()) >= 2, process, told)
         assert list(scratch.glob("seqgen-*"))
         process.kill()
         _wait_for(lambda: run.status["status"] == "interrupted" and not list(scratch.glob("seqgen-*")))
-    finally:
-        process.kill()
-        process.wait()
     assert run.steps() == [run.status["step"]]
 
 
@@ -219,9 +263,10 @@ def test_torchrun_starts_it_too(tmp_path):
     assert first == pytest.approx(pairs, rel=2e-6)
 
 
-def _wait_for(wanted, seconds=120.0):
+def _wait_for(wanted, process=None, told=None, seconds=120.0):
     until = time.monotonic() + seconds
     while not wanted():
+        assert process is None or process.is_alive(), told.read_text()
         assert time.monotonic() < until
         time.sleep(0.1)
 
@@ -264,16 +309,13 @@ def test_devices_that_are_not_there_are_refused(monkeypatch):
 
 
 @pytest.mark.xdist_group("together")
-def test_what_all_processes_fail_for_is_told_once(tmp_path):
+def test_what_all_processes_fail_for_is_told_once(typed, tmp_path):
     run = make_case(tmp_path, "sequnet", shard=True, stats=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "seqgen_cli", "train", "--resume", str(run.path), "--devices", "2"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("error: ") == done.stderr.count("hint: ") == 1, done.stderr
+    with typed("train", "--resume", str(run.path), "--devices", "2", forked=True) as (process, file):
+        process.join(120)
+    told = file.read_text()
+    assert process.exitcode == 2, told
+    assert told.count("error: ") == told.count("hint: ") == 1, told
 
 
 def test_the_first_to_tell(tmp_path):

@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.multiprocessing
 
 from seqgen_core.data.store import PreparedData
 from seqgen_core.progress import Silent
@@ -83,3 +86,43 @@ def say_places(place: Place, folder: Path) -> None:
         figures = group.figures(group.rank, 10.0 * group.rank).tolist()
         told = [figures, group.everyone(f"I am {group.rank}"), group.to_main(group.rank), group.from_main(lambda: "go")]
         (folder / f"{group.rank}.json").write_text(json.dumps([*told, [group.rows(5).start, group.rows(5).stop]]))
+
+
+START = torch.multiprocessing.start_processes
+WARM = ["together", "torch._dynamo", "seqgen_cli.main"]
+"""What training imports, seconds of it: once for all processes that are forked from one that has it."""
+
+
+def start_warm(*arguments: Any, start_method: str, **options: Any) -> Any:
+    """In place of torch.multiprocessing.start_processes: from the server that has WARM."""
+    return START(*arguments, start_method="forkserver", **options)
+
+
+def start_forked(function: Callable[..., None], arguments: tuple, *, start_method: str, **options: Any) -> Any:
+    """In place of torch.multiprocessing.start_processes: forked, with the handlers that a spawned process has."""
+    return START(_forked, (function, *arguments), start_method="fork", **options)
+
+
+def _forked(rank: int, function: Callable[..., None], *arguments: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    function(rank, *arguments)
+
+
+def as_typed(words: Sequence[str], told: Path, scratch: Path, forked: bool) -> None:
+    """The program in a session of its own, as it is started by typing; what it says goes into the file `told`.
+
+    forked: its processes are forked from this one, which has all imported, where they would be spawned.
+    """
+    from seqgen_cli.main import main
+
+    os.setsid()
+    with told.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ["TMPDIR"] = str(scratch)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if forked:
+        torch.multiprocessing.start_processes = start_forked
+    sys.argv = ["seqgen", *words]
+    main()
