@@ -1,8 +1,9 @@
 """Sound to files: WAV of 16, 24 or 32 bits, FLAC, MP3 and Opus, piece by piece, with a few words about what it is.
 
 wav, flac: 16-bit PCM; wav24: 24-bit PCM; float: 32-bit floating point WAV, nothing clamped. These come back from
-reading exactly to their depth. mp3 (LAME) and opus (libopus, in Ogg) lose what is hard to hear, and know few sampling
-rates; sound of another rate is resampled to the next one that they know. Loudness is left alone.
+reading exactly to their depth; a WAV beyond 4 GiB is RF64 (EBU Tech 3306), which states such sizes. mp3 (LAME) and opus
+(libopus, in Ogg) lose what is hard to hear, and know few sampling rates; sound of another rate is resampled to the next
+one that they know. Loudness is left alone.
 Axes: T time in frames, C channels.
 """
 
@@ -27,6 +28,10 @@ from seqgen_core.settings.generate import SoundFormat
 
 _PCM = {"wav": ("WAV", "PCM_16"), "wav24": ("WAV", "PCM_24"), "float": ("WAV", "FLOAT"), "flac": ("FLAC", "PCM_16")}
 """Container and kind of sample for libsndfile."""
+_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+"""Of one sample."""
+RIFF_LIMIT = 2**32 - 2**16
+"""Bytes of samples that a WAV file surely holds beside what it says of itself, as it states its size in 32 bits."""
 _LOSSY = {"mp3": ("libmp3lame", "mp3", "fltp"), "opus": ("libopus", "ogg", "flt")}
 """Encoder, container and kind of sample for FFmpeg."""
 _RATES = {
@@ -88,21 +93,27 @@ def write_sound(
     rate: int,
     encoding: Encoding | None = None,
     tags: Tags | None = None,
+    *,
+    length: int | None = None,
 ) -> None:
     """Write a waveform (T,), or (T, C) where nothing is lost, in [-1, 1] at `rate` Hz, atomically.
 
-    It may come in pieces, none of which is kept. What is beyond full scale is clamped, but for 32-bit floats.
-    Raises SeqgenError where a sample is not finite, UsageError as Encoding.check does, OSError.
+    It may come in pieces, none of which is kept; length: T, which a WAV file of pieces must know beforehand to hold
+    more than 4 GiB. What is beyond full scale is clamped, but for 32-bit floats.
+    Raises SeqgenError where a sample is not finite or the file could not hold more, UsageError as Encoding.check does,
+    OSError.
     """
     encoding = encoding or Encoding()
     encoding.check(rate)
-    pieces = _finite(iter([waveform] if isinstance(waveform, np.ndarray) else waveform), path)
+    if isinstance(waveform, np.ndarray):
+        waveform, length = [waveform], len(waveform)
+    pieces = _finite(iter(waveform), path)
     first = next(pieces, np.zeros(0))
     pieces = itertools.chain([first], pieces)
     if encoding.format in _LOSSY:
         _write_lossy(Path(path), pieces, rate, encoding, tags)
     else:
-        _write_pcm(Path(path), pieces, rate, first[:1].size or 1, encoding, tags)
+        _write_pcm(Path(path), pieces, rate, first[:1].size or 1, encoding, tags, length or 0)
 
 
 def pcm16(waveform: NDArray[np.floating]) -> NDArray[np.int16]:
@@ -155,9 +166,18 @@ def _finite(pieces: Iterator[NDArray[np.floating]], path: Path) -> Iterator[NDAr
 
 
 def _write_pcm(
-    path: Path, pieces: Iterable[NDArray[np.float64]], rate: int, channels: int, encoding: Encoding, tags: Tags | None
+    path: Path,
+    pieces: Iterable[NDArray[np.float64]],
+    rate: int,
+    channels: int,
+    encoding: Encoding,
+    tags: Tags | None,
+    length: int,
 ) -> None:
     container, subtype = _PCM[encoding.format]
+    most = RIFF_LIMIT // (channels * _BYTES[subtype])
+    if container == "WAV" and length > most:
+        container = "RF64"
     with (
         _written(path) as stream,
         soundfile.SoundFile(cast(BinaryIO, stream), "w", rate, channels, format=container, subtype=subtype) as sound,
@@ -166,7 +186,14 @@ def _write_pcm(
             for name, text in dataclasses.asdict(tags).items():
                 if text:
                     setattr(sound, name, text)
+        written = 0
         for samples in pieces:
+            written += len(samples)
+            if container == "WAV" and written > most:
+                raise SeqgenError(
+                    f"{path}: a WAV file holds {most:,} samples of {_BYTES[subtype]} bytes; here are more.",
+                    hint="Write another format, such as flac.",
+                )
             sound.write(_samples(samples, subtype))
             stream.check()
 

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ SUFFIX = ".safetensors"
 FORMAT, FORMAT_VERSION = "seqgen", 1
 SEAL, TENSORS_SEAL = "sha256", "tensors_sha256"
 AGAIN = "Export the run again, or copy the file again."
+NEWER = "Install a newer seqgen: `pip install -U seqgen`."
 
 
 @dataclass(frozen=True)
@@ -170,19 +172,41 @@ def open_export(path: Path) -> Exported:
         raise SeqgenError(
             f"{path} was written by seqgen {told.get('seqgen', '?')}, in version {version} of the format.",
             f"Version {FORMAT_VERSION}.",
-            "Install a newer seqgen: `pip install -U seqgen`.",
+            NEWER,
         )
     if seal != _seal(told):
         raise SeqgenError(f"{path} is damaged: its header does not have the SHA-256 that it states.", hint=AGAIN)
-    return Exported(
-        path,
-        check(RunSettings, tomllib.loads(told["settings"]), path),
-        name=told["name"],
-        step=int(told["step"]),
-        ema=told["ema"] == "true",
-        version=told["seqgen"],
-        tensors_sha256=told[TENSORS_SEAL],
-    )
+    if version != str(FORMAT_VERSION):
+        raise SeqgenError(f"{path} states version {version!r} of the format.", f"Version {FORMAT_VERSION}.", hint=AGAIN)
+    try:
+        export = Exported(
+            path,
+            _settings(tomllib.loads(told["settings"]), path, told["seqgen"]),
+            name=told["name"],
+            step=int(told["step"]),
+            ema={"true": True, "false": False}[told["ema"]],
+            version=told["seqgen"],
+            tensors_sha256=told[TENSORS_SEAL],
+        )
+    except KeyError as error:
+        raise SeqgenError(f"{path} lacks or misstates {error} in its header.", hint=AGAIN) from error
+    except ValueError as error:  # the settings are no TOML, or the step is no number
+        raise SeqgenError(f"{path} has a header that cannot be read: {error}.", hint=AGAIN) from error
+    return export
+
+
+def _settings(told: Mapping[str, Any], path: Path, version: str) -> RunSettings:
+    """The settings of a run. Raises SeqgenError where this version does not know them: another wrote them."""
+    try:
+        return check(RunSettings, told, path)
+    except UsageError as error:
+        first, *others = error.got.splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        raise SeqgenError(
+            f"{path} was written by seqgen {version} (this is {importlib.metadata.version('seqgen')}), with settings "
+            f"that are not known here: {first.rstrip('.')}{more}.",
+            hint=NEWER,
+        ) from error
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

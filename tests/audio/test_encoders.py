@@ -147,3 +147,19 @@ def test_two_channels_where_nothing_is_lost(tmp_path):
     np.testing.assert_allclose(soundfile.read(tmp_path / "x.flac")[0], both, atol=2**-16)
     with pytest.raises(ValueError, match="mp3 and opus are written from"):
         write_sound(Path(tmp_path / "x.mp3"), both, 8000, Encoding("mp3"))
+
+
+@pytest.mark.parametrize(("name", "size"), [("wav", 2), ("wav24", 3), ("float", 4)])
+def test_what_a_wav_file_cannot_hold_is_rf64(tmp_path, monkeypatch, name, size):
+    monkeypatch.setattr(encoders, "RIFF_LIMIT", 1000 * size)
+    sound, path = tune(8000, 1001.5 / 8000), tmp_path / "x.wav"
+    assert len(sound) == 1001
+    write_sound(path, sound[:1000], 8000, Encoding(name))
+    assert path.read_bytes()[:4] == b"RIFF"
+    write_sound(path, iter([sound[:500], sound[500:]]), 8000, Encoding(name), Tags("a title"), length=1001)
+    assert path.read_bytes()[:4] == b"RF64"
+    np.testing.assert_allclose(read_back(path, 8000), sound, atol=2.0**-15)
+    assert soundfile.SoundFile(path).copy_metadata()["title"] == "a title"
+    with pytest.raises(SeqgenError, match=r"holds 1,000 samples of \d bytes; here are more") as caught:
+        write_sound(path, iter([sound[:500], sound[500:]]), 8000, Encoding(name))
+    assert "flac" in caught.value.hint

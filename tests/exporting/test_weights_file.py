@@ -12,6 +12,7 @@ from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.exporting import weights_file
 from seqgen_core.exporting.weights_file import open_export, write_export
 from seqgen_core.runs import Checkpoint
+from seqgen_core.settings.toml import to_toml
 
 
 def untrained(path, data, model, *, ema=True, steps=(3,)):
@@ -153,12 +154,45 @@ def test_other_files_are_told_by_what_they_are(tmp_path, written):
         open_export(other)
 
 
-def test_a_newer_version_is_named(tmp_path, written):
+def retold(written, path, **changes):
+    """The file with other words in its header, sealed; None takes one away."""
     whole = written.read_bytes()
-    size = int.from_bytes(whole[:8], "little")
-    told = json.loads(whole[8 : 8 + size])["__metadata__"]
-    newer = tmp_path / "newer.safetensors"
-    save_file(load_file(written), newer, {**told, "format_version": "2", "seqgen": "9.1"})
+    told = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]
+    told = {name: text for name, text in {**told, **changes}.items() if text is not None and name != "sha256"}
+    save_file(load_file(written), path, {**told, "sha256": weights_file._seal(told)})
+    return path
+
+
+def test_a_newer_version_is_named(tmp_path, written):
+    newer = retold(written, tmp_path / "newer.safetensors", format_version="2", seqgen="9.1")
     with pytest.raises(SeqgenError, match=r"was written by seqgen 9\.1, in version 2 of the format") as caught:
         open_export(newer)
     assert "pip install -U seqgen" in caught.value.hint
+
+
+def test_settings_of_a_newer_version_are_told_from_a_slip_of_the_pen(tmp_path, written):
+    settings = to_toml(open_export(written).settings).replace("[model]", "[model]\nfoo = 1", 1)
+    newer = retold(written, tmp_path / "newer.safetensors", settings=settings, seqgen="9.1")
+    with pytest.raises(
+        SeqgenError, match=r"written by seqgen 9\.1 \(this is .*not known here: .*'model.foo'"
+    ) as caught:
+        open_export(newer)
+    assert (caught.value.exit_code, "pip install -U seqgen" in caught.value.hint) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"settings": "[model"}, "a header that cannot be read"),
+        ({"step": "many"}, "a header that cannot be read: .*'many'"),
+        ({"name": None}, "lacks or misstates 'name'"),
+        ({"tensors_sha256": None}, "lacks or misstates 'tensors_sha256'"),
+        ({"ema": "perhaps"}, "lacks or misstates 'perhaps'"),
+        ({"format_version": "one"}, "states version 'one' of the format"),
+        ({"format_version": None}, "states version '' of the format"),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_one_error(tmp_path, written, changes, said):
+    with pytest.raises(SeqgenError, match=said) as caught:
+        open_export(retold(written, tmp_path / "odd.safetensors", **changes))
+    assert (caught.value.exit_code, caught.value.hint) == (1, weights_file.AGAIN)

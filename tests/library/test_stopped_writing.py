@@ -1,4 +1,4 @@
-"""Ctrl-C and full disks while clips are written: what is drawn is kept, each file has its entry, or neither is there."""
+"""Ctrl-C and full disks while clips are written: what is drawn is kept, and each file has its entry."""
 
 import errno
 import json

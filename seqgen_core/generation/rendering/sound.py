@@ -24,7 +24,7 @@ class SoundRenderer:
         """Write tokens (N,) as stem.wav, stem.flac or the like, piece by piece."""
         suffix, waveform = self.encoding.suffix, (self.codec.decode(piece) for piece in pieces(tokens))
         name = f"{stem.name}.{suffix}"
-        write_sound(stem.with_name(name), waveform, self.codec.rate, self.encoding, tags)
+        write_sound(stem.with_name(name), waveform, self.codec.rate, self.encoding, tags, length=len(tokens))
         return {suffix: name}
 
     def measures(self, tokens: Tokens) -> dict[str, float | str]:
