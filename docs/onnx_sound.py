@@ -44,3 +44,4 @@ for _ in range(int(float(sys.argv[3]) * told["rate"])):
 with wave.open(sys.argv[2], "wb") as file:
     file.setparams((1, 2, int(told["rate"]), 0, "NONE", ""))
     file.writeframes(np.round(np.array(told["amplitudes"])[tokens] * 32768).clip(-32768, 32767).astype("<i2").tobytes())
+print(f"{sys.argv[2]}: {len(tokens) / told['rate']:.2f} s at {told['rate']} Hz")

@@ -1,10 +1,10 @@
-"""Draw docs/continuation.png from the files of one clip: `python docs/picture.py FOLDER CLIP`.
+"""Draw a waveform and a spectrogram of one clip: `python docs/picture.py FOLDER [CLIP] [--out PICTURE.png]`.
 
 FOLDER is what `seqgen generate --conditional --out FOLDER` wrote.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 WINDOW, HOP = 512, 128  # samples
 
 
-def main(folder: Path, number: int) -> None:
+def main(folder: Path, number: int, out: Path) -> None:
     """One waveform and one spectrogram, the place marked where the model takes over."""
     sheet = json.loads((folder / "sheet.json").read_text())
     clip = sheet["clips"][number]
@@ -46,8 +46,14 @@ def main(folder: Path, number: int) -> None:
     bottom.set_ylabel("kHz")
     bottom.set_xlabel("seconds")
     figure.tight_layout()
-    figure.savefig(Path(__file__).parent / "continuation.png", dpi=110)
+    figure.savefig(out, dpi=110)
+    print(out)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description="A clip that continues a recording, as a waveform and a spectrogram.")
+    parser.add_argument("folder", type=Path, help="what `seqgen generate --conditional --out FOLDER` wrote")
+    parser.add_argument("clip", type=int, nargs="?", default=0, help="number of the clip (0)")
+    parser.add_argument("--out", type=Path, default=Path("continuation.png"), help="picture (./continuation.png)")
+    given = parser.parse_args()
+    main(given.folder, given.clip, given.out)

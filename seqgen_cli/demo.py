@@ -66,7 +66,7 @@ def demo(
     run = Run(_train_on(shared, folder, project))
     evaluation = _score(shared, run)
     heard = _listen(shared, run, folder, project.train.seed)
-    _summary(shared, run, folder, evaluation, heard)
+    _summary(shared, run, folder, evaluation, heard, synthesised=data is None)
 
 
 def _free(out: Path) -> Path:
@@ -145,7 +145,15 @@ def _listen(shared: Shared, run: "Run", folder: Path, seed: int) -> list[dict[st
     return drawing.write(folder / "listen").entries
 
 
-def _summary(shared: Shared, run: "Run", folder: Path, evaluation: "Evaluation", heard: list[dict[str, Any]]) -> None:
+def _summary(
+    shared: Shared,
+    run: "Run",
+    folder: Path,
+    evaluation: "Evaluation",
+    heard: list[dict[str, Any]],
+    *,
+    synthesised: bool,
+) -> None:
     screen = shared.screen
     bits, order0 = evaluation.total.bits_per_token, run.settings.data.order0_bits
     uniform = run.settings.tokens.uniform_bits
@@ -167,7 +175,13 @@ def _summary(shared: Shared, run: "Run", folder: Path, evaluation: "Evaluation",
             f"It does NOT beat the order-0 entropy by {MARGIN_BITS} bits (only by {margin:.2f}); train it longer."
         )
     files = [folder / "listen" / name for entry in heard for part, name in entry["files"].items() if part == "joined"]
-    screen.line(f"listen: {', '.join(map(str, files))} (two real seconds or more, then its own)")
+    screen.line(f"listen: {', '.join(map(str, files))}")
+    real = heard[0]["prime"]["tokens"] / run.settings.data.codec.tokens_per_second
+    own = "its own hiss with plucks in it" if synthesised else "what it makes of it, most likely hiss"
+    screen.sentence(
+        f"You hear {real:.0f} real seconds, then {own}: so short a training is for the road, not for music. Longer "
+        "training lowers the bits and brings it nearer; seqgen doctor says what is missing."
+    )
     screen.line("next:")
     for line in (
         f"cd {shlex.quote(str(folder))}",

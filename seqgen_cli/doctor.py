@@ -9,6 +9,7 @@ import typer
 
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
+from seqgen_cli.paths import near
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 from seqgen_core.settings.project import Project
@@ -57,7 +58,7 @@ def doctor(
     from seqgen_core.devices import use_threads
     from seqgen_core.diagnosis import diagnose
     from seqgen_core.diagnosis.diagnose import what_is
-    from seqgen_core.diagnosis.folders import run_of_clips
+    from seqgen_core.diagnosis.sheets import run_of_clips
 
     use_threads(project.evaluate.threads)
     place = _place(ordinary[0] if ordinary else None, project)
@@ -66,10 +67,14 @@ def doctor(
         raise UsageError(
             f"{place} is no run; --prime and --samples go with one.", hint="Name a run, or leave them out."
         )
+    if kind != "run" and (checkpoint is not None or ema is not None):
+        raise UsageError(
+            f"{place} is no run; --checkpoint and --ema/--no-ema go with one.", hint="Name a run, or leave them out."
+        )
     if kind == "data":
         findings = diagnose.diagnose_data(_open_data(place), shared.screen)
     elif kind == "run":
-        run, data = _open_run(place)
+        run, data, damage = _open_run(place)
         if prime is not None and not prime.is_file():
             raise UsageError(f"There is no file {prime}.", hint="Check the name.")
         findings = diagnose.diagnose_run(
@@ -80,11 +85,12 @@ def doctor(
             samples=samples,
             which=project.evaluate.checkpoint,
             ema=project.evaluate.ema,
+            damage=damage,
         )
     else:
         drawn_from = run_of_clips(place) if kind == "folder" else None
-        run, data = _open_run(drawn_from) if drawn_from is not None else (None, None)
-        findings = diagnose.diagnose_clips(place, run, data, shared.screen)
+        run, data, damage = _open_run(near(drawn_from)) if drawn_from is not None else (None, None, "")
+        findings = diagnose.diagnose_clips(place, run, data, shared.screen, damage)
     _show(shared, place, kind, findings)
     if any(finding.alarming for finding in findings):
         raise typer.Exit(1)
@@ -119,16 +125,19 @@ def _open_data(path: Path) -> "PreparedData":
     return PreparedData.open(path)
 
 
-def _open_run(path: Path) -> "tuple[RunFolder, PreparedData | None]":
-    """A run and its data, None where those are gone."""
+def _open_run(path: Path) -> "tuple[RunFolder, PreparedData | None, str]":
+    """A run and its data, None where those are gone; and, where they are there but cannot be opened, why."""
     from seqgen_cli.finding import find_run_data
+    from seqgen_core.data.store import MANIFEST, PreparedData
     from seqgen_core.runs import RunFolder
 
     run = RunFolder.open(path)
     try:
-        return run, find_run_data(run)
-    except SeqgenError:
-        return run, None
+        data = find_run_data(run)
+    except SeqgenError as error:
+        kept = run.settings.data.path
+        return run, None, error.got if kept is not None and (kept / MANIFEST).exists() else ""
+    return run, PreparedData(near(data.path), data.manifest), ""
 
 
 def _show(shared: Shared, place: Path, kind: str, findings: "list[Finding]") -> None:

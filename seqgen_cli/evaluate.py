@@ -7,6 +7,7 @@ import typer
 
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
+from seqgen_cli.tables import without_common_folder
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 
@@ -76,7 +77,7 @@ def evaluate(
 
     first = ordinary[0] if ordinary else ""
     named = ordinary.pop(0) if ordinary and (first.endswith(EXPORTED) or not Path(first).is_file()) else None
-    run = load_named_run(named, project)
+    run = load_named_run(named, project, shared.screen)
     if settings.quality and ordinary:
         raise UsageError(
             f"--quality compares clips with the held-out data; got the file {ordinary[0]}.",
@@ -91,17 +92,18 @@ def evaluate(
     named = likelihood.measures(codec, total.bits_per_token)
     word = next(iter(named))
     shown = result.recordings if screen.verbosity >= 1 else result.recordings[:MOST_ROWS]
+    names = without_common_folder([r.origin for r, _ in result.recordings])[: len(shown)]
     screen.table(
         f"{run.path} at step {step} on {what}",
-        ["recording", f">{codec.unit}s", f">{word}", ">accuracy"],
+        ["~recording", f">{codec.unit}s", f">{word}", ">accuracy"],
         [
             (
-                _shown(r.origin),
+                name,
                 f"{s.tokens:,}",
                 f"{likelihood.measures(codec, s.bits_per_token)[word]:.4f}",
                 f"{s.accuracy:.1%}",
             )
-            for r, s in shown
+            for name, (_, s) in zip(names, shown, strict=True)
         ],
     )
     if len(shown) < len(result.recordings):
@@ -109,8 +111,9 @@ def evaluate(
     figures = ", ".join(f"{value:.4f} {name}" for name, value in named.items())
     screen.line(f"in all: {figures}, accuracy {total.accuracy:.1%}, {total.tokens:,} {codec.unit}s scored")
     yardsticks = {"uniform": run.settings.tokens.uniform_bits, "order0": run.settings.data.order0_bits}
-    known = [f"{name} {bits:.4f}" for name, bits in yardsticks.items() if bits is not None]
-    screen.line(f"yardsticks in bits: {', '.join(known)}")
+    order0 = yardsticks["order0"]
+    beside = "" if order0 is None else f", order-0 {order0:.4f}"
+    screen.line(f"yardsticks in bits: uniform {yardsticks['uniform']:.4f}{beside}")
     measured = measure_quality(run, settings, screen) if settings.quality else []
     show_quality(screen, measured, codec)
     screen.result(
@@ -137,7 +140,3 @@ def evaluate(
             **({"quality": quality_json(measured, settings)} if settings.quality else {}),
         }
     )
-
-
-def _shown(origin: str) -> str:
-    return origin if len(origin) <= 36 else "…" + origin[-35:]

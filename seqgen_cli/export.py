@@ -43,11 +43,12 @@ def export(
     if settings.to == "onnx":
         _check_installed()
 
-    from seqgen_cli.finding import find_run
+    from seqgen_cli.finding import find_trained_run
     from seqgen_core.exporting.weights_file import SUFFIX, Exported, check_target, name_of, open_export
 
     named = ordinary[0] if ordinary else None
-    run = open_export(Path(named)) if named and named.endswith(SUFFIX) else find_run(named, project)
+    exported = named is not None and named.endswith(SUFFIX)
+    run = open_export(Path(named or "")) if exported else find_trained_run(named, project, shared.screen)
     path = settings.out or Path(f"{name_of(run)}.{settings.to}")
     check_target(path, f".{settings.to}")
     if settings.to == "onnx":

@@ -23,14 +23,30 @@ def find_run(named: str | None, project: Project) -> "RunFolder":
     return RunFolder.open(path if path.exists() else Path(named), project.train.runs)
 
 
-def load_named_run(named: str | None, project: Project) -> "Run":
-    """The run that `find_run` finds, or that in a file which `seqgen export` wrote. Raises UsageError, SeqgenError."""
+def find_trained_run(named: str | None, project: Project, screen: "Screen") -> "RunFolder":
+    """The run named, else the newest that has a checkpoint; says so where a newer one has none. Raises UsageError."""
+    from seqgen_core.runs import RunFolder
+
+    if named is not None:
+        return find_run(named, project)
+    newest = RunFolder.newest(project.train.runs)
+    run = newest if newest.steps() else RunFolder.newest(project.train.runs, trained=True)
+    if run.path != newest.path:
+        screen.say(f"{newest.path} holds no checkpoint yet; {run.path}, the newest that has one, is taken")
+    return run
+
+
+def load_named_run(named: str | None, project: Project, trained_for: "Screen | None" = None) -> "Run":
+    """The run of `find_run`, or that in a file which `seqgen export` wrote. Raises UsageError, SeqgenError.
+
+    trained_for: where it has to be trained, as `find_trained_run` finds it, who hears which one is taken.
+    """
     from seqgen_core.library import Run, load_run
     from seqgen_core.library.run import EXPORTED
 
     if named is not None and named.endswith(EXPORTED):
         return load_run(named)
-    return Run(find_run(named, project))
+    return Run(find_run(named, project) if trained_for is None else find_trained_run(named, project, trained_for))
 
 
 def open_run_data(run: "RunFolder", screen: "Screen") -> "PreparedData":

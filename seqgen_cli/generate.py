@@ -104,7 +104,7 @@ def generate(
 
     from seqgen_cli.finding import load_named_run
 
-    run = load_named_run(ordinary[0] if ordinary else None, project)
+    run = load_named_run(ordinary[0] if ordinary else None, project, shared.screen)
     codec = run.settings.data.codec
     if stream and codec.unit == "sample" and sys.stdout.isatty():
         raise UsageError(
@@ -151,9 +151,10 @@ def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
             screen.line(renderer.preview(tokens, "").value)
     word = next(iter(measures(codec, 1.0)))
     shown = [name for name, value in entries[0].items() if isinstance(value, float) and name != "bits_per_token"]
+    primed = any("joined" in part.split() for part in entries[0]["files"])  # figures are of what was drawn alone
     screen.table(
         f"{run.path} at step {drawing.step}",
-        ["file", f">{word}", *(f">{name}" for name in shown)],
+        ["file", f">{word}", *(f">new {name}" if primed else f">{name}" for name in shown)],
         [
             (name, f"{measures(codec, e['bits_per_token'])[word]:.3f}", *(f"{e[figure]:.2f}" for figure in shown))
             for e in entries
@@ -170,7 +171,6 @@ def _show(shared: Shared, drawing: "Drawing", written: "Written") -> None:
     for name in head["files"].values():
         screen.line(f"all at once: {written.folder / name}")
     factor = f", real-time factor {head['real_time_factor']:.3f}" if "real_time_factor" in head else ""
-    screen.line(
-        f"in {written.folder}, with {written.sheet.name}: {head['tokens_per_second']:,.0f} {codec.unit}s/s{factor}"
-    )
+    screen.line(f"drawn at {head['tokens_per_second']:,.0f} {codec.unit}s/s{factor}")
+    screen.line(f"in {written.folder}, with {written.sheet.name}")
     screen.result({"out": written.folder, "sheet": written.sheet, **head, "clips": entries})

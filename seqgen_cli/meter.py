@@ -1,7 +1,7 @@
 """The figures of a task in progress, on one line that fits: amount, bits, speed, time left, memory, in this order.
 
-Where a line is too short, the bar gives way first, then what a stage tells beside these figures, held-out bits, digits
-of the speed, the unit, memory, the total; bits and the time left stay to the last.
+Where a line is too short, the bar gives way first, then the word "memory", what a stage tells beside these figures,
+held-out bits, digits of the speed, the unit, memory, the total; bits and the time left stay to the last.
 """
 
 import time
@@ -13,7 +13,7 @@ WINDOW = 120.0
 """Seconds over which speed, and from it the time left, is measured."""
 LEAST_BAR, MOST_BAR = 10, 40
 STAYING = ("bits", "held-out", "time left")
-UNRATED = ("checks",)
+UNRATED = ("checks", "windows a step")
 """Units of very different size, of which a speed says nothing."""
 GAP = "  "
 
@@ -85,7 +85,7 @@ class Meter:
             *(_part(name, value) for name, value in self._ordered()),
             *self._own_speed(),
             *([Part("left", (f"{clock(left)} left",))] if (left := self.seconds_left) is not None else []),
-            *([Part("memory", (memory, ""), (4,))] if memory else []),
+            *([Part("memory", (_of_memory(memory), memory, ""), (9, 4))] if memory else []),
         ]
 
     def line(self, memory: str = "", *, over: bool = False) -> str:
@@ -160,6 +160,10 @@ def _part(name: str, value: float | str) -> Part:
     if name == "real-time factor":
         return Part(name, (f"{name} {said}", f"{said}× real time", ""), (8, 4))
     return Part(name, (f"{name.replace('_', ' ')} {said}", ""), (8,))
+
+
+def _of_memory(size: str) -> str:
+    return f"memory {size}" if size[:1].isdigit() else size.replace(" ", " memory ", 1)  # "GPU 3.1 GiB"
 
 
 def _speed_part(speed: float, unit: str) -> Part:

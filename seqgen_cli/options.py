@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from seqgen_cli.errors import INTERRUPTED, explain, tell_torchrun
 from seqgen_core.settings.base import Settings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 COMPLETING = "_SEQGEN_COMPLETE"
 """The environment variable by which a shell asks what could follow."""
+OVERRIDES = "[KEY=VALUE]"
 _COMMON = {
     "config": (
         Path | None,
@@ -113,10 +115,25 @@ def command(
         run.__signature__ = inspect.Signature(parameters)  # ty: ignore[missing-attribute]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         del run.__wrapped__  # type: ignore[attr-defined]
-        app.command(name, **options)(run)
+        app.command(name, cls=_Command, **options)(run)
         return run
 
     return register
+
+
+class _Command(TyperCommand):
+    """A command whose usage says `[RUN] [KEY=VALUE]...` where typer would have `[[RUN]]...`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after the command's name in its usage."""
+        pieces = []
+        for piece in super().collect_usage_pieces(ctx):
+            if piece.startswith("[[") and piece.endswith("]..."):
+                own = piece.removeprefix("[").removesuffix("]...")
+                pieces += [own] * (not own.startswith(OVERRIDES)) + [f"{OVERRIDES}..."]
+            else:
+                pieces.append(piece)
+        return pieces
 
 
 def _complete(command: str, parameters: Sequence[inspect.Parameter]) -> None:

@@ -113,7 +113,7 @@ def show(screen: "Screen", report: "PreprocessReport") -> None:
         ],
     )
     order0 = "none (no training tokens)" if manifest.order0_bits is None else f"{manifest.order0_bits:.4f}"
-    screen.sentence(f"bits per token to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
+    screen.sentence(f"bits per {codec.unit} to beat: uniform {manifest.tokens.uniform_bits:.4f}, order-0 {order0}")
     for remark in manifest.remarks:
         screen.sentence(remark)
     if manifest.label_names:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seqgen_cli.training_words import prolonging
 from seqgen_core.errors import UsageError
 from seqgen_core.settings.project import Project, load_project
 from seqgen_core.settings.train import TrainSettings
@@ -33,7 +34,7 @@ def run_to_resume(named: Path | None, resume: bool, project: Project) -> "RunFol
     if run.status["status"] in ("finished", "imported") and not resume:
         raise UsageError(
             f"{named} holds a run that is {run.status['status']}.",
-            hint=f"`seqgen train --resume {named} --steps N` prolongs it; another folder starts a new one.",
+            hint=f"`{prolonging(run)}` prolongs it; another folder starts a new one.",
         )
     return run
 
@@ -78,6 +79,19 @@ def changed_training(run: "RunFolder", overrides: Sequence[str], flags: Mapping[
         _check_ahead(run, "steps", training.steps, account["step"])
         _check_ahead(run, "max_time", training.max_time, account.get("elapsed", 0.0))
     return training
+
+
+def stretched(run: "RunFolder", training: TrainSettings) -> str:
+    """What new limits do to the learning rate of a run that goes on; empty where they do nothing to it."""
+    before = run.settings.train
+    if training.schedule == "constant" or not run.steps():
+        return ""
+    if all(getattr(before, limit) == getattr(training, limit) for limit in LIMITS):
+        return ""
+    return (
+        f"the {training.schedule} schedule now spans the new limit, so the learning rate goes up again; for one that "
+        "only falls, train a new run with the whole limit from the start"
+    )
 
 
 def _check_ahead(run: "RunFolder", name: str, limit: float | None, now: float) -> None:

@@ -5,6 +5,7 @@ such as a path or an address, cut in its middle; '/' in the last column a senten
 has no room beside it; anything else is prose.
 """
 
+import os.path
 from collections.abc import Sequence
 
 from rich.cells import cell_len, chop_cells
@@ -113,6 +114,15 @@ def shorten(name: str, width: int) -> str:
     begin = _cut(name, room // 3)
     end = _cut(name[::-1], room - cell_len(begin))[::-1]
     return f"{begin}…{end}"
+
+
+def without_common_folder(paths: Sequence[str]) -> list[str]:
+    """Paths without the folders that all of them lie in; what is no path, or of mixed kinds, as it stands."""
+    folders = [os.path.dirname(path) for path in paths]
+    if not all(folders) or len({os.path.isabs(folder) for folder in folders}) != 1:
+        return list(paths)
+    common = os.path.commonpath(folders)
+    return [os.path.relpath(path, common) for path in paths] if common else list(paths)
 
 
 def _cut(text: str, width: int) -> str:

@@ -130,7 +130,7 @@ def _choose_run(
 ) -> tuple[Path, bool]:
     """The folder of the run that a command makes or goes on with, its settings and data in order; whether it is new."""
     from seqgen_cli.finding import find_run_data
-    from seqgen_cli.resuming import apply_changes, changed_training, check_data, run_to_resume
+    from seqgen_cli.resuming import apply_changes, changed_training, check_data, run_to_resume, stretched
     from seqgen_core.data.store import PreparedData
 
     run = run_to_resume(named, resume, project)
@@ -146,7 +146,10 @@ def _choose_run(
     named_anew = training.data != run.settings.train.data or run.settings.data.path is None  # imported: none yet
     prepared = PreparedData.open(training.data) if named_anew else find_run_data(run)
     check_data(run, prepared)
+    notice = stretched(run, training)
     apply_changes(run, training, prepared)
+    if notice:
+        shared.screen.say_once_begun(notice)
     for name in ("batch_size", "learning_rate"):
         words = {f"{name}=auto", f"train.{name}=auto"}
         if flags.get(f"train.{name}") == "auto" or words & {*shared.overrides, *overrides}:

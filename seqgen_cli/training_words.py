@@ -1,5 +1,7 @@
 """What `seqgen train` says of a training before it begins and once it has ended."""
 
+import math
+import shlex
 from typing import TYPE_CHECKING
 
 from seqgen_cli.options import Shared
@@ -28,6 +30,17 @@ def opening_line(run: "RunFolder") -> str:
     return f"{run.path}: {how} until {until}; Ctrl-C stops and keeps the work"
 
 
+def prolonging(run: "RunFolder") -> str:
+    """The command that trains an ended run twice as long in all."""
+    limit = run.settings.train.max_time
+    if limit is not None:
+        taken = run.account("last").get("elapsed", 0.0) if run.steps() else 0.0  # limits count from the start
+        longer = f"--max-time {math.ceil(max(limit, taken) / 30)}m"
+    else:
+        longer = f"--steps {2 * max(1, run.status['step'])}"
+    return f"seqgen train --resume {shlex.quote(str(run.path))} {longer}"
+
+
 def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: "TrainReport") -> None:
     """How training ended, for people and as JSON."""
     from seqgen_core.evaluation.likelihood import measures
@@ -41,7 +54,7 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
         figures = ", ".join(f"{value:.4f} {name}" for name, value in named.items())
         held_out = f"{figures} at its best (step {report.best_step:,})"
     stopped = report.status == "interrupted"
-    prolong = "" if stopped else " --steps N"
+    path = shlex.quote(str(run.path))
     # what was learnt since the last validation is in the last checkpoint alone
     newest = " --checkpoint last" if stopped and report.best_step != report.step else ""
     screen.table(
@@ -53,10 +66,12 @@ def show_report(shared: Shared, run: "RunFolder", data: "PreparedData", report: 
             ("steps", f"{report.step:,} ({report.tokens:,} tokens scored in {report.seconds:.0f} s)"),
             ("held-out", held_out),
             ("yardsticks", ", ".join(f"{name} {bits:.4f}" for name, bits in known.items() if bits is not None)),
-            ("draw", f"seqgen generate {run.path} --conditional{newest}"),
-            ("go on", f"seqgen train --resume {run.path}{prolong}"),
+            ("draw", f"seqgen generate {path} --conditional{newest}"),
+            ("go on", f"seqgen train --resume {path}" if stopped else prolonging(run)),
         ],
     )
+    if report.best_bits is not None and order0 is not None and report.best_bits >= order0:
+        screen.warn(f"{run.path} knows no more than the histogram (order-0): train longer; `seqgen doctor` says more")
     screen.result(
         {
             "run": run.path,

@@ -91,12 +91,38 @@ class RunFolder(Checkpoints):
         return cls(path, read_toml(RunSettings, path / "settings.toml"))
 
     @classmethod
-    def newest(cls, runs: Path) -> "RunFolder":
-        """The run made last in a folder of runs. Raises UsageError where there is none."""
+    def newest(cls, runs: Path, *, trained: bool = False) -> "RunFolder":
+        """The run made last in a folder of runs; trained: that has a checkpoint, where any has.
+
+        Raises UsageError where there is none.
+        """
         found = [file.parent for file in runs.glob("*/settings.toml")]
         if not found:
             raise UsageError(f"There is no run in {runs}.", hint="`seqgen train` makes one.")
+        if trained:
+            found = [path for path in found if any(path.glob("checkpoints/step-*/*"))] or found
         return cls.open(max(found, key=lambda path: ((path / "settings.toml").stat().st_mtime, path.name)))
+
+    def choose(self, which: str) -> int:
+        """The step of the `best`, the `last` or a numbered checkpoint. Raises UsageError where there is none."""
+        if not self.steps() and self.in_training():
+            raise UsageError(
+                f"{self.path} holds no checkpoint yet.",
+                hint="It is being trained: wait for its first checkpoint, or name another run.",
+            )
+        return super().choose(which)
+
+    def in_training(self) -> bool:
+        """Whether a process trains it now."""
+        if not (self.path / ".lock").exists():
+            return False
+        try:
+            with held(self.path, "being trained by"):
+                return False
+        except SeqgenError:
+            return True
+        except OSError:  # a folder where nothing can be written
+            return False
 
     def replace_settings(self, settings: RunSettings) -> None:
         """Write changed settings, as when a run is prolonged."""

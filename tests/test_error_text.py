@@ -190,7 +190,7 @@ TABLE = [
     (other_weights, "generate sequnet", 1, "step-8 does not hold the weights of this model", "--checkpoint"),
     (damaged_settings, "generate sequnet", 1, "runs/sequnet/settings.toml is damaged", "another run"),
     # going on
-    (nothing, "train sequnet", 2, "runs/sequnet holds a run that is finished", "--resume runs/sequnet --steps N"),
+    (nothing, "train sequnet", 2, "runs/sequnet holds a run that is finished", "--resume runs/sequnet --steps 16` prolongs"),
     (nothing, "train sequnet --resume", 2, "runs/sequnet is finished: its limit is reached", "--steps, --epochs"),
     (nothing, "train sequnet --resume --steps 5", 2, "train.steps = 5 lies behind", "above 8"),
     (nothing, "train sequnet --resume --steps 9 --model wavenet", 2, "model of runs/sequnet cannot change", "new run"),

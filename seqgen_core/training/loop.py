@@ -261,7 +261,7 @@ class _Trainer:
                 figures = {"bits": score.bits_per_token, "accuracy": score.accuracy, "tokens": score.tokens}
                 journal.figures("valid", state.step, **figures, elapsed=self.elapsed)
             self.progress.say(
-                f"step {state.step:,}: held-out {score.bits_per_token:.3f} bits per token"
+                f"step {state.step:,}: held-out {score.bits_per_token:.3f} bits per {self.run.settings.data.codec.unit}"
                 f" ({score.accuracy:.1%} right){', the best so far' if better else ''}"
             )
             if self.on_validation is not None:

@@ -239,7 +239,7 @@ def test_evaluate_a_split_and_files(trained_project, program):
     newest = program("evaluate", "tone.wav", "chunk=50", "--json")
     assert newest.code == 0, newest.err
     shown = program("evaluate", "sequnet")
-    assert "yardsticks in bits: uniform 4.0000, order0" in shown.out
+    assert "yardsticks in bits: uniform 4.0000, order-0" in shown.out
 
 
 def test_checkpoint_and_label_are_texts_that_look_like_numbers(trained_project, program):

@@ -111,7 +111,8 @@ def test_what_gives_way_first():
     task = filled()
     lines = {width: task.fitted(width, "486 MiB") for width in (120, 100, 79, 60, 40)}
     assert re.fullmatch(
-        r"training  ━─+   1,140/20,000 steps  4\.550 bits  held-out 5\.460  58,645 samples/s  31:2\d left  486 MiB",
+        r"training  ━─+   1,140/20,000 steps  4\.550 bits  held-out 5\.460  58,645 samples/s  31:2\d left"
+        r"  memory 486 MiB",
         lines[120],
     )
     assert "━" not in lines[100]
@@ -124,6 +125,11 @@ def test_what_gives_way_first():
     assert re.fullmatch(r"training    6%  4\.550 bits  31:2\d left", lines[40])
     assert all(len(line) <= width for width, line in lines.items())
     assert len(task.fitted(12)) == 12
+
+
+def test_memory_is_called_so_where_there_is_room():
+    assert filled().line("486 MiB").endswith("left  memory 486 MiB")
+    assert filled().line("GPU 3.1 GiB").endswith("left  GPU memory 3.1 GiB")
 
 
 def test_what_has_given_way_stays_away_and_figures_keep_their_places():
@@ -193,7 +199,7 @@ def test_a_pipe_gets_plain_lines_at_intervals(monkeypatch, capsys):
         now[0] += 1
         shown.update(step, bits=4.5)
     shown.end()
-    lines = [re.sub(r"  (GPU )?[\d.]+ [MG]iB", "", line) for line in capsys.readouterr().err.splitlines()]
+    lines = [re.sub(r"  (GPU )?memory [\d.]+ [MG]iB", "", line) for line in capsys.readouterr().err.splitlines()]
     assert lines[0] == "a run begins"
     assert lines[1] == "training:    10/1,000 steps  4.500 bits  1 steps/s  16:30 left"
     assert len(lines) == 5
