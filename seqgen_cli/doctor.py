@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seqgen_cli.info_run import near
 from seqgen_cli.options import Shared, command, flag
 from seqgen_cli.overrides import split_arguments
-from seqgen_cli.paths import near
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.settings.evaluate import EvaluateSettings
 from seqgen_core.settings.project import Project
@@ -105,6 +105,11 @@ def _place(named: str | None, project: Project) -> Path:
         if not path.exists():
             raise UsageError(
                 f"There is no {named}.", hint="Name prepared data, a run, a folder of clips or a sound file."
+            )
+        if path.suffix == ".safetensors" and path.is_file():
+            raise UsageError(
+                f"{path} is an exported file, which tells nothing of its training or its data.",
+                hint="Name the run's folder or clips of it; generate, evaluate, report and export take the file.",
             )
         return path
     from seqgen_core.runs import RunFolder

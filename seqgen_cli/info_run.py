@@ -45,7 +45,7 @@ def run(
     model = ", ".join(f"{name} {value}" for name, value in settings.model.model_dump(exclude={"kind"}).items())
     rows = [
         ("model", f"{settings.model.kind}: {model}"),
-        ("data", f"{_near(settings.data.path) if settings.data.path else 'imported'}: {settings.data.codec}"),
+        ("data", f"{near(settings.data.path) if settings.data.path else 'imported'}: {settings.data.codec}"),
         (
             "status",
             f"{status['status']} at step {status['step']:,}" + (f" ({status['reason']})" if status["reason"] else ""),
@@ -83,6 +83,6 @@ def run(
     )
 
 
-def _near(path: Path) -> Path:
+def near(path: Path) -> Path:
     """A path as it is typed in this folder, where it leads into it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -22,6 +22,7 @@ OF_MIDDLE, OF_LEAST = 0.25, 0.6
 PAUSE_DB = 3.0
 CLIPPED = 1e-3
 LOUD_DB = 12.0
+MOSTLY = 0.9
 SHORTEST = 16  # samples
 
 UNREADABLE = check(
@@ -37,9 +38,14 @@ TRAP = check(
     looks_at=f"whether a clip ends in one value, or a few around it (below {QUIET_DB:g} dBFS), and stays there",
     thresholds=f"the last {TRAP_SHARE:.0%} of the clip, {TRAP_SECONDS:g} s at least, and twice as long as any real "
     f"stretch, a warning; {TRAP_SEVERE:.0%} severe; of a sound that nothing real is known of, half of it a warning",
-    advice="Start from real sound (--conditional, --prime FILE), raise --temperature a little, cut silence from the "
-    "data.",
+    advice="Start from real sound (--conditional, --prime FILE), raise --temperature a little, or draw with --dither, "
+    "which frees cold clips; cut silence from the data.",
 )
+FREED = (
+    "Prime it with more sound, raise --temperature a little, or draw with --dither, which frees cold clips; cut "
+    "silence from the data."
+)
+"""Advice about the trap where clips are continuations."""
 TONE_CHECK = check(
     "constant-tone",
     "samples",
@@ -71,10 +77,12 @@ NO_PITCH = check(
 LOOP = check(
     "repeated-loop",
     "samples",
-    looks_at="how well the latter half of a clip repeats itself at its best lag of 50 ms or more (the normalised "
-    "square difference function of McLeod and Wyvill 2005), and how many samples are the very same one lag before",
-    thresholds=f"{EQUAL:.0%} equal samples severe; likeness {LIKE:g} of a sound that is no steady tone (line share "
-    f"below {LIKE_LINE:g}) a warning",
+    looks_at="how well the latter half of a clip (of that its last 4 s) repeats itself at its best lag of 50 ms or "
+    "more (the normalised square difference function of McLeod and Wyvill 2005), and how many samples are the very "
+    "same one lag before; the whole clip, for longer loops, and its last quarter, for late ones, are looked through "
+    "for loops that are exact",
+    thresholds=f"{EQUAL:.0%} equal samples severe; likeness {LIKE:g} of the latter half of a sound that is no steady "
+    f"tone (line share below {LIKE_LINE:g}) a warning",
     advice="Raise --temperature or drop --top-k/--top-p: at temperature 0 loops are what is to be expected.",
 )
 CUT = check(
@@ -96,8 +104,10 @@ CENTRE = check(
 LOUDNESS = check(
     "loudness",
     "samples",
-    looks_at="the level of a clip beside those of real pieces of its length",
-    thresholds=f"{LOUD_DB:g} dB below the quietest twentieth or above the loudest a warning",
+    looks_at="the level of a clip beside those of real pieces of its length; where nothing real is known, whether "
+    "there is anything to hear",
+    thresholds=f"{LOUD_DB:g} dB below the quietest twentieth or above the loudest a warning; of a sound that nothing "
+    f"real is known of, and that is no silence trap, {HEARD_DB:g} dBFS, or {MOSTLY:.0%} of it silent, a warning",
     advice="Prime with real sound; if the model is always too quiet, cut silence from the data.",
 )
 
@@ -112,7 +122,9 @@ def check_clip(
         return
     seen = measure(waveform, rate, step)
     seconds = min(len(waveform) / rate, MOST_SECONDS)
-    yield _trap(seen, seconds, where, real)
+    trap = _trap(seen, seconds, where, real)
+    yield trap
+    yield from _loudness(seen, where, real, trapped=trap.alarming)
     if seen.level <= HEARD_DB:
         return
     yield _tone(seen, where, real)
@@ -129,10 +141,20 @@ def check_clip(
     mean, part = seen.offset
     away = abs(mean) >= far and part >= OFFSET_SHARE
     yield CENTRE.found("warning" if away else "healthy", f"its mean is {mean:+.3f}", where, mean=mean)
+
+
+def _loudness(seen: Measured, where: Path, real: Real | None, *, trapped: bool) -> Iterator[Finding]:
+    """The check of the level; of a clip that is trapped in silence nothing more is to be said."""
+    if trapped and seen.level <= HEARD_DB:
+        return
     if real is not None:
         off = max(real.low_level - seen.level, seen.level - real.high_level)
         sentence = f"{seen.level:.0f} dBFS; real pieces have {real.low_level:.0f} to {real.high_level:.0f}"
         yield LOUDNESS.found("warning" if off > LOUD_DB else "healthy", sentence, where, level=seen.level)
+    elif not trapped:
+        faint = seen.level <= HEARD_DB or seen.quiet_share >= MOSTLY
+        sentence = f"{seen.level:.0f} dBFS, {seen.quiet_share:.0%} of it silent"
+        yield LOUDNESS.found("warning" if faint else "healthy", sentence, where, level=seen.level)
 
 
 def _trap(seen: Measured, seconds: float, where: Path, real: Real | None) -> Finding:
@@ -197,15 +219,18 @@ def _pitchless(seen: Measured, where: Path, real: Real | None) -> Finding:
 
 
 def _loop(seen: Measured, where: Path) -> Finding:
-    found = seen.repetition
+    found, of = seen.repetition, "latter half"
     severity: Severity = "healthy"
+    exact = [(name, one) for name, one in (("whole", seen.whole), ("last quarter", seen.ending)) if one.equal >= EQUAL]
     if found.equal >= EQUAL:
         severity = "severe"
+    elif exact:
+        severity, (of, found) = "severe", exact[0]
     elif found.likeness >= LIKE and seen.line < LIKE_LINE:
         severity = "warning"
     how = f"repeats itself every {found.seconds:.3f} s" if severity != "healthy" else "is likest itself"
     how += "" if severity != "healthy" else f" after {found.seconds:.3f} s"
-    sentence = f"its latter half {how} (likeness {found.likeness:.3f}, {found.equal:.0%} of the samples equal)"
+    sentence = f"its {of} {how} (likeness {found.likeness:.3f}, {found.equal:.0%} of the samples equal)"
     return LOOP.found(severity, sentence, where, seconds=found.seconds, likeness=found.likeness, equal=found.equal)
 
 

@@ -5,15 +5,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis.finding import Finding, Severity, check, graded
 from seqgen_core.diagnosis.guessers import held_out_bits
+from seqgen_core.diagnosis.sheets import finite, logged
 from seqgen_core.runs import RunFolder
 
 OVER_WARNING, OVER_SEVERE = 0.02, 0.2  # of the best held-out bits
 UNDER_INFO, UNDER_WARNING = 0.01, 0.05
 FEW_STEPS = 200
+FEW_VALID = 3
 SPIKE_SHARE, SPIKE_SPREADS = 0.1, 8.0
 SPIKES_WARNING = 3
 GAP_INFO = 0.3
@@ -45,10 +48,12 @@ OVER = check(
 UNDER = check(
     "under-training",
     "run",
-    looks_at="how much twice as many steps would gain, by a line through the latter half of the held-out bits against "
-    "the logarithm of the steps; and how many steps there were",
+    looks_at="how much twice as many steps would gain, by a line through the latter half of the lowest held-out bits "
+    f"so far (of fewer than {FEW_VALID} validations, of the training bits, each the mean of a twentieth of the course) "
+    "against the logarithm of the steps; and how many steps there were",
     thresholds=f"a gain of {UNDER_INFO:.0%} a remark, of {UNDER_WARNING:.0%} a warning; fewer than {FEW_STEPS} steps a "
-    "warning",
+    f"warning; training bits that end {UNDER_INFO:.0%} above their lowest, as after a learning rate that was raised "
+    "again, tell nothing: a remark",
     advice="Train longer: `seqgen train --resume RUN --max-time …`.",
 )
 SPIKES = check(
@@ -72,11 +77,8 @@ GAP = check(
 def check_curves(run: RunFolder, data: PreparedData | None, parameters: int | None) -> Iterator[Finding]:
     """Checks of what the run wrote down. data: where they still are; parameters: of its model, if it can be built."""
     lines = run.metrics()
-    trained = [line for line in lines if line["kind"] == "train" and isinstance(line.get("bits"), int | float)]
-    valid = [line for line in lines if line["kind"] == "valid" and isinstance(line.get("bits"), int | float)]
+    trained, valid = logged(lines, "train"), logged(lines, "valid")
     yield _status(run, lines)
-    trained = [line for line in trained if math.isfinite(line["bits"])]
-    valid = [line for line in valid if math.isfinite(line["bits"])]
     if valid and data is not None:
         yield _yardsticks(run, data, min(line["bits"] for line in valid))
     if len(valid) > 1 and len(trained) > 1:
@@ -90,6 +92,7 @@ def check_curves(run: RunFolder, data: PreparedData | None, parameters: int | No
 
 def _status(run: RunFolder, lines: Sequence[dict[str, Any]]) -> Finding:
     status = run.status
+    step = int(finite(status["step"]) or 0)
     wrong = [
         line["step"]
         for line in lines
@@ -97,15 +100,15 @@ def _status(run: RunFolder, lines: Sequence[dict[str, Any]]) -> Finding:
         if isinstance(value, float) and not math.isfinite(value)
     ]
     if status["status"] == "failed":
-        return STATUS.found("severe", f"training failed at step {status['step']:,}: {status['reason']}", run.path)
+        return STATUS.found("severe", f"training failed at step {step:,}: {status['reason']}", run.path)
     if wrong:
         sentence = f"a figure of step {wrong[0]:,} is no number, and those of {len(set(wrong))} steps in all"
         return STATUS.found("severe", sentence, run.path, step=wrong[0], steps=len(set(wrong)))
     if not run.steps():
         found = STATUS.found("severe", "there is no checkpoint yet", run.path)
         return found.advising(f"`seqgen train --resume {run.path}` goes on.")
-    sentence = f"{status['status']} at step {max(status['step'], run.steps()[-1]):,}"
-    return STATUS.found("healthy", sentence, run.path, step=status["step"])
+    sentence = f"{status['status']} at step {max(step, run.steps()[-1]):,}"
+    return STATUS.found("healthy", sentence, run.path, step=step)
 
 
 def _yardsticks(run: RunFolder, data: PreparedData, best: float) -> Finding:
@@ -117,7 +120,7 @@ def _yardsticks(run: RunFolder, data: PreparedData, best: float) -> Finding:
     shown = ", ".join(f"{name} {bits:.3f}" for name, bits in known.items())
     figures = {"bits": best, **{name.replace(" ", ""): bits for name, bits in known.items()}}
     severity: Severity = "healthy"
-    beaten = f"{best:.3f} bits on what is held out beat {shown}"
+    beaten = f"{best:.3f} bits on what is held out beat {shown} of the held-out part"
     if unbeaten:
         severity = "warning" if unbeaten == ["order 1"] else "severe"
         means = {
@@ -125,7 +128,7 @@ def _yardsticks(run: RunFolder, data: PreparedData, best: float) -> Finding:
             "order 0": "it knows no more than how often values occur",
             "order 1": "a table of pairs knows more",
         }[unbeaten[0]]
-        beaten = f"{best:.3f} bits on what is held out: {means} ({shown})"
+        beaten = f"{best:.3f} bits on what is held out: {means} ({shown} of the held-out part)"
     return YARDSTICKS.found(severity, beaten, run.path, **figures)
 
 
@@ -152,13 +155,20 @@ def training_bits(trained: Sequence[dict[str, Any]], step: int) -> float:
 
 
 def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[dict[str, Any]]) -> Finding:
-    last = trained[-1]["step"]
-    curve = valid if len(valid) >= 3 else trained
-    gain = gain_of_doubling([line["step"] for line in curve], [line["bits"] for line in curve])
-    share = gain / max(1e-9, curve[-1]["bits"])
-    of = "held-out" if curve is valid else "training"
+    last = max([trained[-1]["step"], *run.steps(), int(finite(run.status["step"]) or 0)])
+    curve, of = (valid, "held-out") if len(valid) >= FEW_VALID else (trained, "training")
+    bits = np.array([line["bits"] for line in curve], float)
+    bits = bits if of == "held-out" else smoothed(bits)
+    gain = gain_of_doubling([line["step"] for line in curve], bits)
+    share = gain / max(1e-9, float(bits.min()))
     if last < FEW_STEPS:
         return UNDER.found("warning", f"it was trained for {last} steps", run.path, steps=last, gain=gain)
+    if of == "training" and bits[-1] > (1 + UNDER_INFO) * bits.min():
+        sentence = (
+            f"what twice the {last:,} steps would gain cannot be told: the training bits end at {bits[-1]:.3f}, above "
+            f"the {bits.min():.3f} that they had come to, and there are fewer than {FEW_VALID} validations"
+        )
+        return UNDER.found("info", sentence, run.path, steps=last)
     severity: Severity = "warning" if share >= UNDER_WARNING else "info" if share >= UNDER_INFO else "healthy"
     sentence = (
         f"the {of} bits still fall: {gain:.3f} less ({share:.1%}) after twice the {last:,} steps, by their course"
@@ -170,9 +180,22 @@ def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[di
     return UNDER.found(severity, sentence, run.path, steps=last, gain=gain, share=share)
 
 
-def gain_of_doubling(steps: Sequence[int], bits: Sequence[float]) -> float:
-    """Bits that twice as many steps gain, by the least-squares line through the latter half against log2 of steps."""
-    x, y = np.log2(np.maximum(1, np.array(steps, float))), np.array(bits, float)
+def smoothed(bits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each figure (K,) as the mean of those of the twentieth of the course before it, its own included."""
+    width = max(1, len(bits) // 20)
+    total = np.concatenate([[0.0], np.cumsum(bits)])
+    ends = np.arange(1, len(bits) + 1)
+    starts = np.maximum(0, ends - width)
+    return (total[ends] - total[starts]) / (ends - starts)
+
+
+def gain_of_doubling(steps: Sequence[int], bits: Sequence[float] | NDArray[np.float64]) -> float:
+    """Bits that twice as many steps gain, by the least-squares line through the latter half against log2 of steps.
+
+    The line goes through the lowest bits so far, so that a hump, as a learning rate that was raised again makes one,
+    takes nothing from what was gained over it.
+    """
+    x, y = np.log2(np.maximum(1, np.array(steps, float))), np.minimum.accumulate(np.array(bits, float))
     late = x >= x[-1] - 1
     if late.sum() < 2:
         late[-2:] = True
@@ -182,7 +205,7 @@ def gain_of_doubling(steps: Sequence[int], bits: Sequence[float]) -> float:
 
 
 def _rate_is_at_its_end(run: RunFolder, trained: Sequence[dict[str, Any]]) -> bool:
-    settings, rate = run.settings.train, trained[-1].get("learning_rate")
+    settings, rate = run.settings.train, finite(trained[-1].get("learning_rate"))
     if settings.schedule == "constant" or rate is None:
         return False
     return rate <= 1.5 * settings.final_learning_rate * float(settings.learning_rate)
@@ -203,7 +226,11 @@ def _spikes(run: RunFolder, trained: Sequence[dict[str, Any]]) -> Finding:
     severity: Severity = "warning" if len(found) >= SPIKES_WARNING else "info" if found else "healthy"
     at = f", the first at step {trained[found[0]]['step']:,}, by up to {worst:.2f} bits" if found else ""
     return SPIKES.found(
-        severity, f"{len(found)} jumps of the training bits{at}", run.path, jumps=len(found), bits=worst
+        severity,
+        f"{len(found)} jump{'s' * (len(found) != 1)} of the training bits{at}",
+        run.path,
+        jumps=len(found),
+        bits=worst,
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from seqgen_core.data.store import MANIFEST, PreparedData
 from seqgen_core.diagnosis import any_data, copies, curves, hearing, network, other_data, primes, sound_data
 from seqgen_core.diagnosis.finding import Finding, check, sorted_findings
-from seqgen_core.diagnosis.folders import check_file, check_folder, newest_samples
+from seqgen_core.diagnosis.folders import check_file, check_folder
+from seqgen_core.diagnosis.sheets import newest_samples
 from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.models.base import CausalModel
 from seqgen_core.progress import Progress, Silent
@@ -16,8 +17,10 @@ from seqgen_core.settings.codec import AudioCodecSettings, TextCodecSettings
 DATA_NOW = check(
     "data-now",
     "run",
-    looks_at="whether the data that the run was trained on are still there, with the same codec, rate and recordings",
-    thresholds="another codec or rate severe; other recordings a warning; none a remark",
+    looks_at="whether the data that the run was trained on are still there and whole, with the same codec, rate and "
+    "recordings",
+    thresholds="data that cannot be opened, or another codec or rate, severe; other recordings a warning; none a "
+    "remark",
     advice="Prepare the data again as they were, or train a new run on what is there.",
 )
 
@@ -36,17 +39,19 @@ def diagnose_run(
     samples: Path | None = None,
     which: str = "best",
     ema: bool = True,
+    damage: str = "",
 ) -> list[Finding]:
     """All checks of a run, its data and its newest samples, the worst finding first.
 
-    data: what it was trained on, None where that is gone. prime: a file that it is to continue. samples: a folder of
-    clips in place of the newest. Raises UsageError where that folder holds none.
+    data: what it was trained on, None where that is gone, or cannot be opened for the reason `damage`. prime: a file
+    that it is to continue. samples: a folder of clips in place of the newest. Raises UsageError where that folder
+    holds none.
     """
 
     def every() -> Iterator[Finding]:
         if data is not None and data.manifest.codec == run.settings.data.codec:
             yield from _data_checks(data)
-        yield from _run_checks(run, data, progress, which, ema)
+        yield from _run_checks(run, data, progress, which, ema, damage)
         usable = data if data is not None and data.manifest.codec == run.settings.data.codec else None
         if prime is not None:
             yield from primes.check_prime(prime, run, usable)
@@ -58,14 +63,19 @@ def diagnose_run(
 
 
 def diagnose_clips(
-    place: Path, run: RunFolder | None, data: PreparedData | None, progress: Progress | None = None
+    place: Path, run: RunFolder | None, data: PreparedData | None, progress: Progress | None = None, damage: str = ""
 ) -> list[Finding]:
     """All checks of a folder of clips or of one sound file, beside the data that their run was trained on, if known.
 
-    Raises UsageError where there is nothing to look at.
+    damage: why these cannot be opened. Raises UsageError where there is nothing to look at.
     """
-    found = check_folder(place, run, data) if place.is_dir() else check_file(place)
-    return sorted_findings(_counted(found, f"looking at {place}", progress))
+
+    def every() -> Iterator[Finding]:
+        if run is not None and damage:
+            yield _data_now(run, None, damage)
+        yield from check_folder(place, run, data) if place.is_dir() else check_file(place)
+
+    return sorted_findings(_counted(every(), f"looking at {place}", progress))
 
 
 def _counted(checks: Iterator[Finding], task: str, progress: Progress | None) -> Iterator[Finding]:
@@ -95,9 +105,9 @@ def _data_checks(data: PreparedData) -> Iterator[Finding]:
 
 
 def _run_checks(
-    run: RunFolder, data: PreparedData | None, progress: Progress | None, which: str, ema: bool
+    run: RunFolder, data: PreparedData | None, progress: Progress | None, which: str, ema: bool, damage: str
 ) -> Iterator[Finding]:
-    yield _data_now(run, data)
+    yield _data_now(run, data, damage)
     same = data if data is not None and data.manifest.codec == run.settings.data.codec else None
     model: CausalModel | None = None
     if run.steps():
@@ -120,8 +130,10 @@ def _run_checks(
         yield from hearing.check_sureness(run, model, same)
 
 
-def _data_now(run: RunFolder, data: PreparedData | None) -> Finding:
+def _data_now(run: RunFolder, data: PreparedData | None, damage: str) -> Finding:
     account = run.settings.data
+    if damage:
+        return DATA_NOW.found("severe", f"its data cannot be opened: {damage.rstrip('.')}", run.path)
     if data is None:
         return DATA_NOW.found("info", f"its data ({account.path or 'none'}) are not there to compare with", run.path)
     if data.manifest.codec != account.codec:

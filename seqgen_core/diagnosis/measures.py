@@ -32,10 +32,16 @@ class Measured:
     high: float
     line: float
     repetition: periods.Repetition
+    """Of the latter half, of that 4 s at most."""
+    whole: periods.Repetition
+    """Of all of it, as the next of its last quarter; not measured of real pieces."""
+    ending: periods.Repetition
     quiet_end: float
     """Seconds."""
     longest_quiet: float
     """Seconds."""
+    quiet_share: float
+    """Of its frames."""
     clipping: sound.Clipping
     offset: tuple[float, float]
     """The mean, and its size as a share of the RMS."""
@@ -60,8 +66,9 @@ class Real:
     least_tonality: float
 
 
-def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> Measured:
-    """Measure a clip (N,); of one that is long, its end. step: the quantisation step at its peak."""
+def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15, *, loops: bool = True) -> Measured:
+    """Measure a clip (N,); of one that is long, its end. step: the quantisation step at its peak. loops: whether they
+    are looked for."""
     x = np.asarray(waveform, np.float64)[-round(MOST_SECONDS * rate) :]
     longest, ending = sound.quiet_stretches(x, rate, QUIET_DB)
     late = x[len(x) // 2 :][-round(4 * rate) :]
@@ -70,15 +77,20 @@ def measure(waveform: NDArray[np.floating], rate: int, step: float = 2**-15) -> 
         sound.flatness(x, rate),
         sound.high_share(x, rate),
         sound.line_share(late, rate) if sound.level(late) > HEARD_DB else 0.0,
-        periods.repetition(late, rate, LOOP_SHORTEST, 2.0)
-        if sound.level(late) > HEARD_DB
-        else periods.Repetition(0.0, 0.0, 0.0),
+        *(_loop(part, rate, loops) for part in (late, x, x[-(len(x) // 4) :])),
         ending,
         longest,
+        sound.silent_share(x, rate, QUIET_DB),
         sound.clipping(x, step),
         sound.offset(x),
         sound.tonality(x[-round(TONE_SECONDS * rate) :], rate),
     )
+
+
+def _loop(part: NDArray[np.float64], rate: int, wanted: bool) -> periods.Repetition:
+    if not wanted or sound.level(part) <= HEARD_DB:
+        return periods.Repetition(0.0, 0.0, 0.0)
+    return periods.repetition(part, rate, LOOP_SHORTEST, MOST_SECONDS)
 
 
 def real_measures(data: PreparedData, seconds: float) -> Real:
@@ -89,7 +101,7 @@ def real_measures(data: PreparedData, seconds: float) -> Real:
     found = []
     for piece in pieces(data, "train", most=REAL_PIECES * length, longest=length):
         wave = AudioCodec(codec).decode(piece.tokens)
-        found.append(measure(wave, codec.rate, code_step(codec, wave)))
+        found.append(measure(wave, codec.rate, code_step(codec, wave), loops=False))
         if len(found) >= 4 * REAL_PIECES:  # of recordings that are much shorter than the clip
             break
     loud = [one for one in found if one.level > HEARD_DB] or found

@@ -1,20 +1,17 @@
 """What to do first about clips that are noise of the right colour, with the run's own figures."""
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis.any_data import PAPERS, SHORT_SECONDS, in_words
 from seqgen_core.diagnosis.curves import gain_of_doubling, training_bits
+from seqgen_core.diagnosis.sheets import Drawn, finite, logged
 from seqgen_core.runs import RunFolder
 
 COOLER = 0.95
 GAP = 0.1  # by which held-out bits lie above those of training where more data help more than more training
 
 
-def against_noise(run: RunFolder, data: PreparedData | None, drawn: Mapping[str, Any]) -> str:
-    """Advice, what helps most first. data: of the run, where they still are; drawn: the settings of the clips."""
+def against_noise(run: RunFolder, data: PreparedData | None, drawn: Drawn) -> str:
+    """Advice, what helps most first. data: of the run, where they still are; drawn: how the clips were."""
     account, apart = _trained(run)
     told = [f"Train longer: `seqgen train --resume {run.path} --max-time …`."]
     codec = run.settings.data.codec
@@ -24,7 +21,7 @@ def against_noise(run: RunFolder, data: PreparedData | None, drawn: Mapping[str,
             more = f"Find more than {in_words(seconds)} of sound: {PAPERS}."
             told = [more, *told] if apart else [*told, more]
     told = [account, *told, "See whether it hears several pitch periods (reach)."]
-    if float(drawn.get("temperature", 1.0)) > COOLER:
+    if drawn.temperature > COOLER:
         told.append(f"Meanwhile try --temperature {COOLER:g}.")
     return " ".join(part for part in told if part)
 
@@ -36,15 +33,14 @@ def _trained(run: RunFolder) -> tuple[str, bool]:
     steps = max((line["step"] for line in lines), default=0)
     if not steps:
         return "", False
-    passed = max((float(line["elapsed"]) for line in lines if "elapsed" in line), default=0.0)
+    passed = max((finite(line.get("elapsed")) or 0.0 for line in lines), default=0.0)
     told = f"It had {steps:,} steps" + (f" in {in_words(passed)}" if passed else "")
-    known = [line for line in lines if isinstance(line.get("bits"), int | float) and math.isfinite(line["bits"])]
-    valid, trained = ([line for line in known if line["kind"] == kind] for kind in ("valid", "train"))
+    valid, trained = logged(lines, "valid"), logged(lines, "train")
     apart = False
     if valid:
         best, symbols = min(line["bits"] for line in valid), run.settings.data.order0_bits
         told += f" and came to {best:.2f} held-out bits"
-        told += f" (how often values occur alone gives {symbols:.2f})" if symbols else ""
+        told += f" (how often values occur in training alone gives {symbols:.2f})" if symbols else ""
         gain = gain_of_doubling([line["step"] for line in valid], [line["bits"] for line in valid])
         if len(valid) >= 3 and gain > 0.005:
             told += f"; by their course twice the steps come to {best - gain:.2f}"

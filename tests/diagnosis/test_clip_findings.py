@@ -13,9 +13,9 @@ from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.diagnosis import sound
 from seqgen_core.diagnosis.clips import check_clip, gathered
 from seqgen_core.diagnosis.diagnose import diagnose_clips
-from seqgen_core.diagnosis.folders import run_of_clips
 from seqgen_core.diagnosis.measures import real_measures
 from seqgen_core.diagnosis.rolls_and_images import check_entries
+from seqgen_core.diagnosis.sheets import Drawn, run_of_clips
 from seqgen_core.diagnosis.temperature import better_temperature, check_temperature
 from seqgen_core.diagnosis.texts import check_text_clip, final_loop, repeated_share
 from seqgen_core.errors import UsageError
@@ -215,7 +215,7 @@ def test_empty_rolls_and_blank_images(shared_data, tmp_path):
     ],
 )
 def test_temperature(bits, temperature, severity, low, high):
-    (found,) = check_temperature([bits, bits], 5.39, temperature, "clips")
+    (found,) = check_temperature([bits, bits], 5.39, Drawn(temperature), "clips")
     assert found.severity == severity
     assert low <= better_temperature(temperature, bits / 5.39) <= high
     assert severity == "healthy" or f"--temperature {found.figures['advised']:g}" in found.advice

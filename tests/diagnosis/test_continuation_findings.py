@@ -8,6 +8,7 @@ from tiny import make_run
 
 from seqgen_core.diagnosis.continuations import check_seams
 from seqgen_core.diagnosis.remedies import against_noise
+from seqgen_core.diagnosis.sheets import Drawn
 from seqgen_core.settings.codec import AudioCodecSettings
 
 CODEC = AudioCodecSettings(rate=RATE)
@@ -56,17 +57,19 @@ def test_louder_than_the_prime(shared_data, tmp_path, continued):
 def test_what_to_do_about_noise(tmp_path):
     data = prepared(tmp_path / "data", [np.zeros(30 * RATE, np.float32)])
     run = make_run(tmp_path / "run", data)
-    assert against_noise(run, data, {}).startswith("Train longer: `seqgen train --resume ")
+    assert against_noise(run, data, Drawn()).startswith("Train longer: `seqgen train --resume ")
     for number in range(1, 5):
         run.log({"step": 500 * number, "kind": "train", "bits": 4.0, "elapsed": 60.0 * number})
         run.log({"step": 500 * number, "kind": "valid", "bits": 4.2 - 0.05 * number, "elapsed": 60.0 * number})
-    advice = against_noise(run, data, {"temperature": 1.0})
+    advice = against_noise(run, data, Drawn())
     assert "It had 2,000 steps in 4 min and came to 4.00 held-out bits" in advice
     assert "by their course twice the steps come to 3.9" in advice
     assert advice.index("Train longer") < advice.index("Find more than 30 s of sound: papers use hours")
     assert "Meanwhile try --temperature 0.95." in advice
     run.log({"step": 2500, "kind": "train", "bits": 2.0, "elapsed": 300.0})
-    advice = against_noise(run, None, {"temperature": 0.95})
+    advice = against_noise(run, None, Drawn(0.95))
     assert "on what it trains on it has 2.00, so more data help most" in advice
     assert "Meanwhile" not in advice
-    assert against_noise(run, data, {}).index("Find more") < against_noise(run, data, {}).index("Train longer")
+    assert against_noise(run, data, Drawn()).index("Find more") < against_noise(run, data, Drawn()).index(
+        "Train longer"
+    )
