@@ -1,6 +1,7 @@
 """Which model an info command means: that of a run, a preset, a kind with overrides, or the project's own."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 ModelArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN]", help="Run folder, or overrides of the model's settings; else the newest run."),
+    typer.Argument(metavar="[RUN]", help="Run, or exported file, or settings of the model; else the newest run."),
 ]
 ModelOption = Annotated[str | None, typer.Option(help=f"Kind of model: {', '.join(MODEL_KINDS)}.")]
 PresetOption = Annotated[str | None, typer.Option(help="Named settings; `seqgen info presets` lists them.")]
@@ -73,9 +74,11 @@ def choose_model(
             f"{named}: a run has its model already.", "One run, or --model, --preset and key=value without a run."
         )
     if not described and (ordinary or any(project.train.runs.glob("*/settings.toml"))):
-        from seqgen_cli.finding import find_run
+        from seqgen_cli.finding import find_run, load_named_run
 
-        run = find_run(ordinary[0] if ordinary else None, project)
+        # an exported file needs the whole library, which is slow to import
+        file = bool(ordinary) and (ordinary[0].endswith(".safetensors") or Path(ordinary[0]).is_file())
+        run = load_named_run(ordinary[0], project) if file else find_run(ordinary[0] if ordinary else None, project)
         held = run.settings
         codec = held.data.codec
         return Chosen(held.model, held.tokens, codec.unit, rate or codec.tokens_per_second, str(run.path))

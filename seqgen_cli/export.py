@@ -47,7 +47,7 @@ def export(
     from seqgen_core.exporting.weights_file import SUFFIX, Exported, check_target, name_of, open_export
 
     named = ordinary[0] if ordinary else None
-    exported = named is not None and named.endswith(SUFFIX)
+    exported = named is not None and (named.endswith(SUFFIX) or Path(named).is_file())
     run = open_export(Path(named or "")) if exported else find_trained_run(named, project, shared.screen)
     path = settings.out or Path(f"{name_of(run)}.{settings.to}")
     check_target(path, f".{settings.to}")

@@ -44,7 +44,7 @@ def load_named_run(named: str | None, project: Project, trained_for: "Screen | N
     from seqgen_core.library import Run, load_run
     from seqgen_core.library.run import EXPORTED
 
-    if named is not None and named.endswith(EXPORTED):
+    if named is not None and (named.endswith(EXPORTED) or Path(named).is_file()):
         return load_run(named)
     return Run(find_run(named, project) if trained_for is None else find_trained_run(named, project, trained_for))
 

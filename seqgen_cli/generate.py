@@ -112,6 +112,10 @@ def generate(
             hint="Pipe it: seqgen generate --stream … | "
             f"ffplay -nodisp -autoexit -f s16le -ar {codec.tokens_per_second:.0f} -",
         )
+    if not stream:  # before the model is read
+        from seqgen_core.library.writing import check_folder
+
+        check_folder(settings.out, run.path)
     drawing = run.draw(settings, progress=shared.screen)
     if verify:
         drawing.verify()

@@ -1,17 +1,21 @@
 """The seqgen program: its subcommands, and usage errors in one line."""
 
 import difflib
+import itertools
 import os
 import re
 import sys
 from typing import Annotated
 
-import typer
-from typer.exceptions import TyperException
+try:
+    import typer
+    from typer.exceptions import TyperException
 
-from seqgen_cli.commands import LazyCommands
-from seqgen_cli.options import COMPLETING
-from seqgen_core.errors import UsageError
+    from seqgen_cli.commands import COMMANDS, LazyCommands
+    from seqgen_cli.options import COMPLETING
+    from seqgen_core.errors import UsageError
+except KeyboardInterrupt:  # `main` is not there yet to hear it
+    sys.exit(130)
 
 app = typer.Typer(
     name="seqgen",
@@ -48,6 +52,8 @@ def main() -> None:
 
         with as_one_word():
             app(prog_name="seqgen")
+    if _names_a_shell():
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"  # typer then takes the shell that is named
     try:
         code = app(standalone_mode=False, prog_name="seqgen")
     except TyperException as error:
@@ -87,9 +93,20 @@ def _given(option: str) -> str | None:
     return None
 
 
+def _names_a_shell() -> bool:
+    """Whether a shell stands after the option that shows or installs completion."""
+    wanted = [place for place, word in enumerate(sys.argv) if word in ("--show-completion", "--install-completion")]
+    return any(not word.startswith("-") for place in wanted[:1] for word in sys.argv[place + 1 : place + 2])
+
+
 def _command_path(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
-    return context.command_path if context is not None else "seqgen"
+    if context is not None:
+        return context.command_path
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:]))
+    if not words or words[0] not in COMMANDS:
+        return "seqgen"
+    return " ".join(["seqgen", *words[: 2 if words[0] == "info" else 1]])
 
 
 if __name__ == "__main__":

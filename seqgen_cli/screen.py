@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from seqgen_cli.memory import in_use
-from seqgen_cli.meter import Meter
+from seqgen_cli.meter import GAP, Meter
 from seqgen_cli.tables import lay_out, wrap
 from seqgen_cli.terminal import console, look, write_what_it_can
 from seqgen_core.errors import SeqgenError
@@ -116,7 +116,7 @@ class Screen:
         self._told = False
         now = time.monotonic()
         if self._live is None and now >= self._next_line:
-            self._write(self._meter.line(in_use()))
+            self._write_figures(self._meter.line(in_use()))
             self._told = True
             self._next_line = now + min(LONGEST_INTERVAL, max(PLAIN_INTERVAL, (now - self._meter.started) / 10))
 
@@ -124,14 +124,14 @@ class Screen:
         if self._live is not None:
             self._live.stop()
         elif self._meter is not None and not self._told:
-            self._write(self._meter.line(in_use(), over=True))
+            self._write_figures(self._meter.line(in_use(), over=True))
         self._live, self._meter = None, None
 
     def _drawn(self) -> Text:
         if self._meter is None:
             return Text()
-        # a column is left free: some terminals wrap at the last one
-        line = self._meter.fitted(self._err.width - 1, in_use(), unicode=self._bars)
+        # room for ^C, which the terminal writes, and a column left free, as some wrap at the last one
+        line = self._meter.fitted(self._err.width - 3, in_use(), unicode=self._bars)
         return Text(line, no_wrap=True, overflow="crop")
 
     def say(self, line: str) -> None:
@@ -166,6 +166,18 @@ class Screen:
         """The stack of the exception being handled (--debug)."""
         self.end()
         self._err.print_exception(show_locals=False)
+
+    def _write_figures(self, line: str) -> None:
+        """Figures in as many lines as they need where there is a width: none is broken in its middle."""
+        width, rows = look(sys.stderr).width, [""]
+        for figure in line.split(GAP):
+            longer = f"{rows[-1]}{GAP}{figure}" if rows[-1] else figure
+            if width is None or not rows[-1] or len(longer) <= width:
+                rows[-1] = longer
+            else:
+                rows.append(f"{GAP}{figure}")
+        for row in rows:
+            self._write(row)
 
     def _write(self, line: str, style: str | None = None) -> None:
         _print(self._err, line, style, whole=not self._err.is_terminal)

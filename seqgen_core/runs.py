@@ -79,6 +79,12 @@ class RunFolder(Checkpoints):
     @classmethod
     def open(cls, path: Path, runs: Path | None = None) -> "RunFolder":
         """The run at `path`. Raises UsageError where there is none, naming the nearest there or in `runs`."""
+        if path.is_file():
+            what = "an exported file" if path.suffix == ".safetensors" else "a file"
+            raise UsageError(
+                f"{path} is {what}; a run with all that belongs to it is a folder.",
+                hint="generate, evaluate, report, export and info model take a file that `seqgen export` wrote.",
+            )
         if not (path / "settings.toml").is_file():
             places = [path.parent] if runs is None else [path.parent, runs]
             there = {file.parent.name: file.parent for place in places for file in place.glob("*/settings.toml")}

@@ -71,6 +71,14 @@ class Encoding:
         known = _RATES.get(self.format)
         return rate if known is None else next((one for one in known if one >= rate), known[-1])
 
+    def kbits(self, rate: int) -> int | None:
+        """kbit/s for sound of `rate` Hz, the nearest that the encoder knows; None where it has none."""
+        if self.format not in _LOSSY:
+            return None
+        known = self.rate(rate)
+        wanted = self.bitrate or _usual_bitrate(self.format, known)
+        return min(_bitrates(self.format, known), key=lambda possible: abs(possible - wanted))
+
     def check(self, rate: int) -> None:
         """Raise UsageError where a bit rate cannot be meant for sound of `rate` Hz in this format."""
         if self.bitrate is None:
@@ -211,8 +219,8 @@ def _write_lossy(
 ) -> None:
     codec, container, samples = _LOSSY[encoding.format]
     known = encoding.rate(rate)
-    wanted = encoding.bitrate or _usual_bitrate(encoding.format, known)
-    kbits = min(_bitrates(encoding.format, known), key=lambda possible: abs(possible - wanted))
+    kbits = encoding.kbits(rate)
+    assert kbits is not None
     gain = 1 / _lame_scale(kbits) if encoding.format == "mp3" else 1.0
     resampler = ResampleStream(rate, known)
     with _written(path) as stream, av.open(stream, "w", format=container) as out:

@@ -218,6 +218,9 @@ def _check_format(codec: CodecSettings, settings: GenerateSettings, progress: Pr
     encoding.check(rate)
     if encoding.rate(rate) != rate:
         progress.say(f"{settings.format} knows no {rate} Hz: written at {encoding.rate(rate)} Hz")
+    kbits = encoding.kbits(rate)
+    if settings.bitrate is not None and kbits != settings.bitrate:
+        progress.say(f"{settings.format} knows no {settings.bitrate} kbit/s: written at {kbits} kbit/s")
 
 
 def _primes(

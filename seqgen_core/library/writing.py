@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgen_core.audio.encoders import Encoding, Tags
-from seqgen_core.errors import UsageError
+from seqgen_core.errors import SeqgenError, UsageError
 from seqgen_core.generation import render
 from seqgen_core.generation.clips import Clip
 from seqgen_core.generation.kept import Tokens
@@ -108,19 +109,34 @@ def sheet_folder(named: Path | None, run: Path) -> Generator[Path]:
     """The folder for clips of a run, made before any work and gone after it where nothing was written.
 
     Without a name samples/<time> in a run folder, or NAME-samples/<time> beside an exported file.
-    Raises UsageError where it holds clips already, OSError.
+    Raises UsageError and SeqgenError as `check_folder` does, OSError.
     """
-    folder = named or _free(run / "samples" if run.is_dir() else run.with_name(f"{run.stem}-samples"))
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; clips go into a folder.", hint="Name another by --out.")
-    if (folder / render.SHEET).exists():
-        raise UsageError(f"{folder} holds clips already.", hint="Name another folder by --out, or move them away.")
+    folder = named or _own(run)
+    check_folder(folder, run)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder
     finally:
         with contextlib.suppress(OSError):  # holds clips
             folder.rmdir()
+
+
+def check_folder(named: Path | None, run: Path) -> None:
+    """Raise UsageError where the folder for clips is a file or holds clips, SeqgenError where none may be written."""
+    folder = named or _own(run)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise UsageError(f"{there} is a file; clips go into a folder.", hint="Name another by --out.")
+    if (folder / render.SHEET).exists():
+        raise UsageError(f"{folder} holds clips already.", hint="Name another folder by --out, or move them away.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SeqgenError(
+            f"{there}: nothing may be written here.", hint="Name another folder by --out, or change its permissions."
+        )
+
+
+def _own(run: Path) -> Path:
+    return _free(run / "samples" if run.is_dir() else run.with_name(f"{run.stem}-samples"))
 
 
 def _free(samples: Path) -> Path:
