@@ -1,6 +1,7 @@
 """A Dask cluster in place of processes of this machine: the same output, and its troubles in one line each."""
 
 import ast
+import contextlib
 import itertools
 import json
 import os
@@ -174,8 +175,6 @@ def test_workers_that_do_not_see_the_files_are_named_before_work_begins(schedule
 
 
 def ticket_with(files):
-    import contextlib
-
     original = on_cluster._ticket
 
     @contextlib.contextmanager
@@ -256,8 +255,7 @@ def test_a_scheduler_that_is_killed_is_one_line(tmp_path, capfd):
         if words[0] == "scheduler":
             scheduler = process
     try:
-        wait_for(file)
-        address = json.loads(file.read_text())["address"]
+        address = address_in(file)
         threading.Thread(target=lambda: (wait_for(begun), scheduler.kill()), daemon=True).start()
         with pytest.raises(SeqgenError) as caught:
             list(run_on_cluster(touch_and_wait, [str(begun)] * 3, on(address, tmp_path), Silent()))
@@ -273,6 +271,16 @@ def test_a_scheduler_that_is_killed_is_one_line(tmp_path, capfd):
 def wait_for(file: Path) -> None:
     deadline = time.monotonic() + 100
     while not file.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def address_in(file: Path) -> str:
+    """The scheduler's: it opens its file before it writes what stands in it."""
+    deadline = time.monotonic() + 100
+    while True:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(file.read_text())["address"]
+        assert time.monotonic() < deadline, f"no address came in {file}"
         time.sleep(0.02)
 
 
