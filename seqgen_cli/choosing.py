@@ -1,7 +1,6 @@
 """Which model an info command means: that of a run, a preset, a kind with overrides, or the project's own."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -74,10 +73,10 @@ def choose_model(
             f"{named}: a run has its model already.", "One run, or --model, --preset and key=value without a run."
         )
     if not described and (ordinary or any(project.train.runs.glob("*/settings.toml"))):
-        from seqgen_cli.finding import find_run, load_named_run
+        from seqgen_cli.finding import find_run, load_named_run, names_export
 
         # an exported file needs the whole library, which is slow to import
-        file = bool(ordinary) and (ordinary[0].endswith(".safetensors") or Path(ordinary[0]).is_file())
+        file = bool(ordinary) and names_export(ordinary[0], project)
         run = load_named_run(ordinary[0], project) if file else find_run(ordinary[0] if ordinary else None, project)
         held = run.settings
         codec = held.data.codec

@@ -43,11 +43,11 @@ def export(
     if settings.to == "onnx":
         _check_installed()
 
-    from seqgen_cli.finding import find_trained_run
-    from seqgen_core.exporting.weights_file import SUFFIX, Exported, check_target, name_of, open_export
+    from seqgen_cli.finding import find_trained_run, names_export
+    from seqgen_core.exporting.weights_file import Exported, check_target, name_of, open_export
 
     named = ordinary[0] if ordinary else None
-    exported = named is not None and (named.endswith(SUFFIX) or Path(named).is_file())
+    exported = named is not None and names_export(named, project)
     run = open_export(Path(named or "")) if exported else find_trained_run(named, project, shared.screen)
     path = settings.out or Path(f"{name_of(run)}.{settings.to}")
     check_target(path, f".{settings.to}")

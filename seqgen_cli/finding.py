@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from seqgen_core.runs import RunFolder
 
 
+def names_export(named: str, project: Project) -> bool:
+    """Whether an exported file is meant, also under a name without its suffix, rather than a run."""
+    path = Path(named)
+    if path.suffix == ".safetensors" or not path.is_file() or run_path(named, project.train.runs).is_dir():
+        return path.suffix == ".safetensors"
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"  # how safetensors begin, after the length of their header
+
+
 def find_run(named: str | None, project: Project) -> "RunFolder":
     """The run folder named (also by its bare name under train.runs), else the newest. Raises UsageError."""
     from seqgen_core.runs import RunFolder
@@ -42,9 +51,8 @@ def load_named_run(named: str | None, project: Project, trained_for: "Screen | N
     trained_for: where it has to be trained, as `find_trained_run` finds it, who hears which one is taken.
     """
     from seqgen_core.library import Run, load_run
-    from seqgen_core.library.run import EXPORTED
 
-    if named is not None and (named.endswith(EXPORTED) or Path(named).is_file()):
+    if named is not None and names_export(named, project):
         return load_run(named)
     return Run(find_run(named, project) if trained_for is None else find_trained_run(named, project, trained_for))
 

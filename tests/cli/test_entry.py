@@ -81,6 +81,8 @@ def test_an_exported_file_under_another_name_is_one_too(exported, program):
     assert (out.code, Path("clips/clip-000.wav").exists()) == (0, True), out.err
     out = program("export", "copy", "--out", "other.safetensors")
     assert "is an exported file already" in out.err
+    out = program("generate", "clips/clip-000.wav")
+    assert "clip-000.wav is a file; a run with all that belongs to it is a folder" in out.err
 
 
 def test_a_folder_of_no_use_is_refused_before_the_model_is_read(trained_project, program, monkeypatch):
