@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from seqgen_core.data import splits
 from seqgen_core.data.store import SPLITS, PreparedData, Split
 from seqgen_core.data.yardsticks import Yardsticks, yardsticks
 from seqgen_core.diagnosis.finding import Finding, check, graded
@@ -16,9 +17,7 @@ FEW_TOKENS = 10_000
 """Of text and notes; images are counted whole."""
 FEW_IMAGES = 100
 HELD_OUT_SECONDS, HELD_OUT_TOKENS = 1.0, 200
-LITTLE_SECONDS, VERY_LITTLE_SECONDS, ONE_SECONDS = 20.0, 5.0, 60.0
-"""Of sound held out, and of a recording that is all there is of it, where training has LONG_SECONDS."""
-LONG_SECONDS = 120.0
+VERY_LITTLE_SECONDS = 5.0
 FEW_EXAMPLES, UNBALANCED = 5, 10.0
 SET_ASIDE_WARNING, SET_ASIDE_SEVERE = 0.2, 0.6
 PREDICTABLE = 0.2  # of the uniform bits
@@ -45,9 +44,9 @@ SPLITS_CHECK = check(
     "data",
     looks_at="whether enough is held out to measure anything by",
     thresholds=f"an empty validation or test split a warning; below {HELD_OUT_SECONDS:g} s of sound, or "
-    f"{HELD_OUT_TOKENS} other tokens, a warning; no training split severe; where training has {LONG_SECONDS / 60:g} "
-    f"min of sound, below {VERY_LITTLE_SECONDS:g} s a warning, below {LITTLE_SECONDS:g} s, or one recording below "
-    f"{ONE_SECONDS:g} s, a remark",
+    f"{HELD_OUT_TOKENS} other tokens, a warning; no training split severe; where training has {splits.MUCH} times as "
+    f"much sound, and {splits.MUCH * splits.LITTLE:g} s, less than {splits.LITTLE:g} s or one recording of several a "
+    f"remark, less than {VERY_LITTLE_SECONDS:g} s a warning",
     advice="Hold out more: `seqgen preprocess … --valid-share 0.1 --test-share 0.1`, or sort the recordings into "
     "folders named train, valid and test.",
 )
@@ -123,25 +122,23 @@ def _splits(data: PreparedData) -> Finding:
     if small:
         told = " and ".join(f"{split} holds {lengths[split]:,} {codec.unit}s" for split in small)
         return SPLITS_CHECK.found("warning", f"too little is held out: {told}", data.path, **figures)
-    if codec.unit == "sample" and rate and lengths["train"] >= LONG_SECONDS * rate:
-        few = [told for split in SPLITS[1:] if (told := _little(data, split, lengths[split] / rate))]
-        if few:
-            very = min(lengths[split] for split in SPLITS[1:]) < VERY_LITTLE_SECONDS * rate
-            sentence = f"{' and '.join(few)}: figures on so little say little"
-            found = SPLITS_CHECK.found("warning" if very else "info", sentence, data.path, **figures)
-            return found.advising(SPLITS_CHECK.advice)
+    little = splits.little_held_out(_whole(data, rate)) if codec.unit == "sample" and rate else []
+    if little and rate:
+        very = min(lengths[split] for split in SPLITS[1:]) < VERY_LITTLE_SECONDS * rate
+        sentence = " and ".join(one.partition(";")[0] for one in little)  # without its advice, which comes once
+        return SPLITS_CHECK.found("warning" if very else "info", sentence, data.path, **figures).advising(
+            SPLITS_CHECK.advice
+        )
     shares = ", ".join(f"{split} {length / sum(lengths.values()):.0%}" for split, length in lengths.items())
     return SPLITS_CHECK.found("healthy", f"shares of the splits: {shares}", data.path, **figures)
 
 
-def _little(data: PreparedData, split: Split, seconds: float) -> str:
-    """What there is of a split, where that is little; else empty."""
-    recordings = len({item.origin.partition(" [")[0] for item in data.items(split)})
-    if seconds >= (ONE_SECONDS if recordings == 1 else LITTLE_SECONDS):
-        return ""
-    return (
-        f"the {split} split is {'one recording' if recordings == 1 else f'{recordings} recordings'} of {seconds:.1f} s"
-    )
+def _whole(data: PreparedData, rate: float) -> list[tuple[Split, float]]:
+    """The split of each recording, of one that was cut each, and its seconds in it."""
+    seconds: Counter[tuple[Split, str]] = Counter()
+    for item in data.manifest.items:
+        seconds[item.split, item.origin.partition(" [")[0]] += item.length
+    return [(split, length / rate) for (split, _), length in seconds.items()]
 
 
 def _labels(data: PreparedData) -> Finding:

@@ -99,6 +99,8 @@ def test_a_sound_file_and_its_exit_code(tmp_path, monkeypatch, program):
         (["nowhere"], "There is no nowhere."),
         (["a.wav", "b.wav"], "One thing at a time; got a.wav b.wav."),
         (["here", "--prime", "x.wav"], "here is no run; --prime and --samples go with one."),
+        (["here", "--checkpoint", "77"], "here is no run; --checkpoint and --ema/--no-ema go with one."),
+        (["here", "--no-ema"], "here is no run; --checkpoint and --ema/--no-ema go with one."),
         (["here"], "here holds no clips."),
     ],
 )
@@ -118,9 +120,20 @@ def test_a_file_that_is_no_sound_and_a_prime_that_is_not_there(trained_project, 
     assert (out.code, "There is no file gone.wav." in out.err) == (2, True)
 
 
-def test_a_run_whose_data_are_gone(trained_project, program):
-    shutil.rmtree("data")
+def test_a_run_whose_data_are_damaged_and_then_gone(trained_project, program):
     settings = Path("runs/sequnet/settings.toml")
+    here = Path("data/prepared").resolve()
+    settings.write_text(re.sub(r'(?m)^path = ".*"$', f'path = "{here}"', settings.read_text()))
+    told = program("doctor", "sequnet", "-v").out
+    assert " data/prepared is what it was trained on" in told
+    assert str(Path.cwd()) not in told, "paths are as they are typed here"
+    (manifest,) = Path("data").rglob("manifest.json")
+    whole = manifest.read_text()
+    manifest.write_text(whole[:100])
+    out = program("doctor", "sequnet", "--json")
+    (found,) = [finding for finding in out.json["findings"] if finding["check"] == "data-now"]
+    assert (found["severity"], "cannot be opened: " in found["sentence"]) == ("severe", True)
+    shutil.rmtree("data")
     settings.write_text(re.sub(r'(?m)^(path|data) = ".*"$', r'\1 = "gone"', settings.read_text()))
     out = program("doctor", "sequnet", "--json")
     found = {finding["check"]: finding["severity"] for finding in out.json["findings"]}

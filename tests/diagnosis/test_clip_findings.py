@@ -130,6 +130,28 @@ def test_repeated_loop(shared_data, beside):
     assert only(findings(near), "repeated-loop").severity == "warning"
 
 
+def test_loops_that_are_long_or_late(shared_data, beside):
+    wave = real(shared_data / MUSIC[1], seconds=13)[: 4 * RATE]
+    for loop, seconds, of in (
+        (np.tile(wave[: round(1.3 * RATE)], 4)[: 4 * RATE], 1.3, "whole"),
+        (np.concatenate([wave[: round(2.6 * RATE)], np.tile(wave[: RATE // 4], 6)])[: 4 * RATE], 0.25, "last quarter"),
+    ):
+        found = only(findings(loop, beside), "repeated-loop")
+        assert (found.severity, found.figures["seconds"]) == ("severe", pytest.approx(seconds, abs=1e-3))
+        assert f"its {of} repeats itself" in found.sentence
+
+
+def test_what_can_hardly_be_heard(shared_data, beside):
+    for wave in stretches(shared_data):
+        for known in (beside, None):
+            found = alarms(check_clip(wave * 10 ** (-42 / 20), RATE, "clip.wav", known))
+            assert found.keys() & {"loudness", "silence-trap"}
+    click = np.zeros(len(wave))
+    click[-RATE // 10 :] = wave[: RATE // 10]
+    found = only(check_clip(click, RATE, "clip.wav"), "loudness")
+    assert (found.severity, "95% of it silent" in found.sentence) == ("warning", True)
+
+
 def test_clipped_and_too_quiet(shared_data, beside):
     wave = list(stretches(shared_data))[5]
     cut = np.clip(4 * wave / np.abs(wave).max(), -1, 1) * 0.7

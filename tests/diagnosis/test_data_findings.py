@@ -10,6 +10,7 @@ from tiny import make_data, make_images
 
 from seqgen_core.data.store import MANIFEST, PreparedData, Rejected
 from seqgen_core.data.writer import PreparedWriter
+from seqgen_core.diagnosis.any_data import check_any_data
 from seqgen_core.diagnosis.diagnose import diagnose_data
 from seqgen_core.diagnosis.pieces import pieces, raw_file
 from seqgen_core.settings.codec import (
@@ -199,6 +200,22 @@ def test_too_little_and_nothing_held_out(speech, tmp_path):
     assert only(tiny, "amount").severity == "severe"
     none = diagnose_data(prepared(tmp_path / "c", [], [speech[0]]))
     assert only(none, "splits").severity == "severe"
+
+
+@pytest.mark.parametrize(
+    ("held", "severity", "words"),
+    [
+        ((3800, 60_000), "warning", "the valid split is one recording of 3.8 s: figures on it say little"),
+        ((9000, 60_000), "info", "the valid split is one recording of 9.0 s: figures on it say little"),
+        ((60_000, 60_000), "healthy", "shares of the splits"),
+    ],
+)
+def test_little_held_out(tmp_path, held, severity, words):
+    halves = [(length // 2, length // 2) for length in held]
+    lengths = {"train": (150_000, 150_000), "valid": held[:1] if held[0] < 60_000 else halves[0], "test": halves[1]}
+    found = next(one for one in check_any_data(make_data(tmp_path, lengths=lengths)) if one.check == "splits")
+    assert (found.severity, words in found.sentence) == (severity, True)
+    assert ("--test-share" in found.advice) == (severity != "healthy")
 
 
 def test_a_constant_has_no_entropy(tmp_path):

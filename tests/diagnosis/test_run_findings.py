@@ -77,6 +77,7 @@ def test_worse_than_simple_guessers(music, tmp_path):
         found = only(check_curves(run, music, None), "yardsticks")
         assert found.severity == severity
         assert words in found.sentence
+        assert "of the held-out part" in found.sentence
 
 
 def test_guessers_on_their_own_data_need_its_entropy(tmp_path):
@@ -112,6 +113,19 @@ def test_under_training(music, tmp_path):
     assert "end of its schedule" in found.sentence
 
 
+def test_under_training_by_few_validations(music, tmp_path):
+    course = falling(2000, 3.5)
+    hump = [*course, *(np.array(course[-50:]) + np.linspace(0.3, -0.01, 50))]
+    settled = only(check_curves(logged(tmp_path / "a", music, hump), music, None), "under-training")
+    assert "training bits" in settled.sentence
+    assert 0 <= settled.figures["gain"] < 0.2
+    found = only(check_curves(logged(tmp_path / "b", music, hump[:220]), music, None), "under-training")
+    assert (found.severity, "cannot be told" in found.sentence) == ("info", True)
+    run = logged(tmp_path / "c", music, falling(10, 5.0))
+    run.set_status("finished", 14)
+    assert "trained for 14 steps" in only(check_curves(run, music, None), "under-training").sentence
+
+
 def test_spikes_and_figures_that_are_no_numbers(music, tmp_path):
     course = falling(2000, 3.5)
     for place in (50, 90, 150):
@@ -119,6 +133,11 @@ def test_spikes_and_figures_that_are_no_numbers(music, tmp_path):
     found = only(check_curves(logged(tmp_path / "a", music, course), music, None), "loss-spikes")
     assert (found.severity, found.figures["jumps"]) == ("warning", 3)
     assert "step 510" in found.sentence
+    one = falling(2000, 3.5)
+    one[50] += 1.5
+    assert (
+        "1 jump of the" in only(check_curves(logged(tmp_path / "one", music, one), music, None), "loss-spikes").sentence
+    )
     course[100] = float("nan")
     found = only(check_curves(logged(tmp_path / "b", music, course), music, None), "status")
     assert (found.severity, found.figures["step"]) == ("severe", 1010)
