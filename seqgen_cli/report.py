@@ -58,10 +58,14 @@ def report(
         for sentence in run.missing:
             screen.say(f"{run.path}: {sentence}")
     runs_shown = f"{len(facts)} run{'' if len(facts) == 1 else 's'}"
-    screen.line(f"{page.path}: {size(page.size)}, {page.sounds} sounds, {page.pictures} pictures; {runs_shown}")
+    replaced = ", replaced" if page.replaced else ""
+    screen.line(
+        f"{page.path}{replaced}: {size(page.size)}, {page.sounds} sounds, {page.pictures} pictures; {runs_shown}"
+    )
     screen.result(
         {
             "out": page.path,
+            "replaced": page.replaced,
             "bytes": page.size,
             "sounds": page.sounds,
             "pictures": page.pictures,

@@ -3,19 +3,17 @@
 Axes: P tokens of a prime, N new tokens.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from seqgen_core.data.store import PreparedData
 from seqgen_core.errors import SeqgenError
 from seqgen_core.evaluation.likelihood import evaluate
 from seqgen_core.progress import Progress
-from seqgen_core.reporting.drawing import HELD_OUT, draw_continued, draw_from_nothing, held_out
+from seqgen_core.reporting.drawing import draw_continued, draw_from_nothing
+from seqgen_core.reporting.excerpts import Excerpts
 from seqgen_core.reporting.pieces import content_of, cut
 from seqgen_core.reporting.sheets import Sheet, SheetClip, continuing, find_sheets, from_nothing
 from seqgen_core.reporting.specimens import Group, Pair, Specimen
@@ -43,13 +41,19 @@ class Collected:
 
 @dataclass
 class _Plan:
-    """A pair to be: the drawn clip, and the real tokens beside it, which are scored together with all others."""
+    """A pair to be: the drawn clip, and the real tokens beside it, which are scored by what drew the clip.
+
+    split: where the real ones are from, "" where not known. place: key, start and end of them. file: of the clip.
+    """
 
     clip: SheetClip | None
     stream: Stream | None
     origin: str = ""
     start: float = 0.0
     note: str = ""
+    split: str = ""
+    place: tuple[str, int, int] | None = None
+    file: str = ""
 
 
 def collect(
@@ -82,17 +86,21 @@ def collect(
     if first is not None:
         plans.append((True, first, [_continued(clip, data, first.split) for clip in first.clips[:count]]))
     clips = [] if second is None else second[1][: max(count, classes)]
-    beside = _excerpts(data, clips, count, settings.seed)
+    shown = [plan.place for _, _, some in plans for plan in some if plan.place is not None]
+    beside = _excerpts(data, clips, count, settings.seed, shown)
     if beside:
         plans.append((False, None if second is None else second[0], beside))
-    bits = _score(run, [plan for _, _, some in plans for plan in some], settings, made, progress)
     for continued, sheet, some in plans:
+        bits = _score(run, sheet, some, settings, made, progress)
+        for plan in some:
+            if plan.clip is not None and not plan.clip.folder.is_relative_to(spare):
+                plan.file = plan.clip.name
         pairs = tuple(pair for plan in some if (pair := _pair(run, plan, bits, made)) is not None)
         if pairs:
             made.groups.append(
                 Group(continued, pairs)
                 if sheet is None
-                else Group(continued, pairs, sheet.step, sheet.how(), sheet.settings)
+                else Group(continued, pairs, sheet.step, sheet.how(), sheet.settings, sheet.folder.name)
             )
     made.speed = next((sheet.head for sheet in found if "tokens_per_second" in sheet.head), {})
     return made
@@ -112,56 +120,65 @@ def _continued(clip: SheetClip, data: PreparedData | None, split: str) -> _Plan:
     items = [] if data is None else [item for item in data.manifest.items if item.origin == origin]
     items = [item for item in items if item.length > start + given]
     items.sort(key=lambda item: item.split != split)  # stretches of one recording may lie in several
-    stream, seconds = None, float(start)
+    stream, seconds, split, place = None, float(start), "", None
     if data is not None:
         rate = data.manifest.codec.tokens_per_second
         seconds = start / rate if rate else float(start)
         if items and given:
-            stream = cut(data.stream(items[0]), start, start + given + clip.tokens, given)
-    return _Plan(clip, stream, origin, seconds)
+            stop = start + given + clip.tokens
+            stream, split = cut(data.stream(items[0]), start, stop, given), items[0].split
+            place = items[0].key, start, stop
+    return _Plan(clip, stream, origin, seconds, split=split, place=place)
 
 
-def _excerpts(data: PreparedData | None, clips: list[SheetClip], count: int, seed: int) -> list[_Plan]:
+def _excerpts(
+    data: PreparedData | None, clips: list[SheetClip], count: int, seed: int, shown: list[tuple[str, int, int]]
+) -> list[_Plan]:
     """A plan with a real excerpt for each clip drawn from nothing, of its class and length; or `count` without clips.
 
-    A class that nothing held out belongs to has its excerpt from the training data.
+    No two of them are alike, so there may be fewer of them. shown: stretches that stand on the page already.
     """
     if data is None:
         return [_Plan(clip, None) for clip in clips]
-    codec, plans, taken = data.manifest.codec, list[_Plan](), Counter[int | None]()
-    rng = np.random.default_rng([seed, 7])  # the 7 sets it apart from the streams of clips
-    usual = held_out(data)
-    every = [item for split in HELD_OUT for item in data.items(split)]
-    order, wider = rng.permutation(len(usual)), rng.permutation(len(every))
+    codec, plans, real = data.manifest.codec, list[_Plan](), Excerpts(data, seed, shown)
+    usual = round(EXCERPT_SECONDS * codec.tokens_per_second) if codec.tokens_per_second else EXCERPT_TOKENS
     for clip in clips or [None] * count:
-        label = None if clip is None else clip.label
-        fitting = [usual[place] for place in order if label is None or usual[place].label == label]
-        fitting = fitting or [every[place] for place in wider if every[place].label == label]
-        if not fitting:
-            plans.append(_Plan(clip, None))
+        label, length = (None, usual) if clip is None else (clip.label, clip.tokens)
+        found = real.take(label, length)
+        if found is None:
+            plans += [_Plan(clip, None)] if clip is not None else []
             continue
-        item = fitting[taken[label] % len(fitting)]
-        taken[label] += 1
-        length = round(EXCERPT_SECONDS * codec.tokens_per_second) if codec.tokens_per_second else EXCERPT_TOKENS
-        length = min(item.length, length if clip is None else clip.tokens)
-        start = int(rng.integers(item.length - length + 1)) if 2 * length < item.length else 0
+        item, start, size = found
         stream = data.stream(item)
-        if not isinstance(codec, PixelsCodecSettings) and item.given == 1:
-            stream = cut(stream, start, start + length)
+        if (start, size) != (0, item.length):
+            stream = cut(stream, start, start + size)
+        seconds = start / codec.tokens_per_second if codec.tokens_per_second else float(start)
         note = "training data" if item.split == "train" else ""
-        plans.append(_Plan(clip, stream, note=note))
+        plans.append(_Plan(clip, stream, item.origin, seconds, note, item.split))
     return plans
 
 
 def _score(
-    run: "Run", plans: list[_Plan], settings: ReportSettings, made: Collected, progress: Progress
+    run: "Run", sheet: Sheet | None, plans: list[_Plan], settings: ReportSettings, made: Collected, progress: Progress
 ) -> dict[int, float]:
-    """Bits per token of the real streams, by their id; empty where there is no model to score them."""
+    """Bits per token of the real streams, by their id, by the weights that drew the sheet's clips; else by the best.
+
+    Empty where there is no model to score them.
+    """
     streams = [plan.stream for plan in plans if plan.stream is not None and len(plan.stream.tokens) > plan.stream.given]
     if not streams:
         return {}
+    ema = sheet is None or sheet.settings.get("ema") is not False
+    which = "best" if sheet is None or sheet.step is None or run.folder is None else str(sheet.step)
     try:
-        model, _ = run.model("best", device=settings.device, progress=progress)
+        try:
+            model, _ = run.model(which, ema=ema, device=settings.device, progress=progress)
+        except SeqgenError:
+            if which == "best":
+                raise
+            model, step = run.model("best", device=settings.device, progress=progress)
+            told = f"Checkpoint {which}, which drew clips, is gone: real excerpts beside them are scored by {step}."
+            made.missing.append(told)
         heard = streams if model.local_features else [replace(stream, features=None) for stream in streams]
         scored = evaluate(model, heard, progress=progress).recordings
     except SeqgenError as error:
@@ -187,4 +204,4 @@ def _pair(run: "Run", plan: _Plan, bits: dict[int, float], made: Collected) -> P
         label = plan.stream.label
     name = "" if label is None else names[label] if label < len(names) else str(label)
     origin = plan.origin or ("" if plan.stream is None else plan.stream.origin)
-    return Pair(drawn, real, name, origin, plan.start)
+    return Pair(drawn, real, name, origin, plan.start, plan.split, plan.file)

@@ -17,6 +17,9 @@ from seqgen_core.reporting.facts import DataFacts, Point, RunFacts
 from seqgen_core.reporting.reach import real_stretch
 from seqgen_core.settings.report import ReportSettings
 
+GENERAL = ("data", "prepared", "dataset", "datasets", "out", "output", "tokens", "processed")
+"""Names of folders that do not say what is in them."""
+
 
 def gather(run: Run, name: str, settings: ReportSettings, spare: Path, progress: Progress) -> RunFacts:
     """All that the page says of one run. What is missing is said there, and stops nothing.
@@ -112,7 +115,7 @@ def _checkpoint(run: Run) -> int | None:
 
 def _data_facts(run: Run, data: PreparedData | None) -> DataFacts:
     account, typed = run.settings.data, run.settings.train.data
-    name = "imported" if account.path is None else account.path.name or str(typed)
+    name = "imported" if account.path is None else _telling(account.path) or str(typed)
     if data is None:
         known = Yardsticks(run.settings.tokens.uniform_bits, account.order0_bits, None)
         return DataFacts(name, account.codec, None, account.content_hash or name, known)
@@ -130,6 +133,12 @@ def _data_facts(run: Run, data: PreparedData | None) -> DataFacts:
     inputs = tuple(str(path) for path in made.inputs)
     found = yardsticks(data)
     return DataFacts(name, manifest.codec, data.path, data.content_hash(), found, amounts, inputs, changed)
+
+
+def _telling(path: Path) -> str:
+    """The last part of a path that says something, such as a project's folder above data/prepared; else the last."""
+    parts = [part for part in path.absolute().parts[1:] if part.lower() not in GENERAL]
+    return parts[-1] if parts else path.name
 
 
 def _test_bits(

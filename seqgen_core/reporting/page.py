@@ -1,6 +1,7 @@
 """The page: facts into HTML that is complete in itself, written only where nothing else would be lost."""
 
 import datetime
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -28,12 +29,16 @@ _HEAD = 2000  # bytes of a page in which its generator stands
 
 @dataclass(frozen=True)
 class Page:
-    """A page that was written: where, how many bytes, and how many things to hear and see are on it."""
+    """A page that was written: where, how many bytes, and how many things to hear and see are on it.
+
+    replaced: whether an older page of ours stood there.
+    """
 
     path: Path
     size: int
     sounds: int
     pictures: int
+    replaced: bool = False
 
 
 def check_place(path: Path) -> None:
@@ -41,6 +46,9 @@ def check_place(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder.", "A file for the page, such as report.html.")
     if not path.exists():
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise UsageError(f"{path} cannot be written: {folder} takes no files.", hint="Name another by --out.")
         return
     with path.open("rb") as stream:
         ours = f'content="{MARK}'.encode() in stream.read(_HEAD)
@@ -51,9 +59,10 @@ def check_place(path: Path) -> None:
 def write_page(runs: Sequence[RunFacts], settings: ReportSettings) -> Page:
     """Write the page of some runs at settings.out. Raises UsageError as `check_place` does, OSError."""
     check_place(settings.out)
-    text = render(runs, settings)
+    text, replaced = render(runs, settings), settings.out.exists()
     write_text_atomically(settings.out, text)
-    return Page(settings.out, len(text.encode()), text.count("<audio "), text.count("<img ") + text.count("<svg "))
+    pictures_shown = text.count("<img ") + text.count("<svg ")
+    return Page(settings.out, len(text.encode()), text.count("<audio "), pictures_shown, replaced)
 
 
 def render(runs: Sequence[RunFacts], settings: ReportSettings) -> str:
@@ -132,7 +141,8 @@ def _reach(name: str, figure: Reach) -> dict[str, Any]:
     made["caption"] = f"From {source}." if source else "A held-out excerpt."
     if isinstance(content, Image):
         of = f" of {figure.bars[0].name}" if len(figure.bars) > 1 else ""
-        made["caption"] += f" Red: the pixel to be predicted. Blue: the receptive field{of} before it, in raster order."
+        told = f"Blue: what the receptive field{of} reaches at most, counted back in raster order; it may be less."
+        made["caption"] += f" Red: the pixel to be predicted. {told}"
     return made
 
 

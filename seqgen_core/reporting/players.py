@@ -97,17 +97,18 @@ def _row(number: int, pair: Pair, group: Group, run: RunFacts, scales: dict[str,
     if codec.kind == "pixels":
         heading = f"Class {pair.label}" if pair.label else f"Image {number}"
     elif pair.label:
-        heading = f"Class {pair.label}" + (f": {origin}" if group.continued and origin else "")
+        of = origin if group.continued else pair.file
+        heading = f"Class {pair.label}" + (f": {of}" if of else "")
     elif group.continued and origin:
         rate = codec.tokens_per_second
         at = f" from {pair.start:.2f} s" if rate else f" from {codec.unit} {pair.start:,.0f}"
-        heading = f"{origin}{at if pair.start else ''}"
+        heading = f"{origin}{at if pair.start else ''}" + (f" ({pair.file})" if pair.file else "")
     else:
-        heading = f"Clip {number}"
+        heading = pair.file or f"Clip {number}"
     contents = [one.content for one in (pair.drawn, pair.real) if one is not None]
     scales = {**scales, "row": max((c.seconds for c in contents if isinstance(c, Sound | Roll)), default=1.0)}
     titles = {False: "Continued by the model" if group.continued else "Drawn from nothing"}
-    titles[True] = "As it really goes on" if group.continued else "A real excerpt"
+    titles[True] = "As it really goes on" if group.continued else _excerpt(pair, run)
     if pair.drawn is not None and isinstance(pair.drawn.content, Image):
         titles = {False: "Completed" if group.continued else "Drawn", True: "Real"}
     players = [
@@ -171,13 +172,39 @@ def _lead(group: Group, run: RunFacts) -> str:
     unit, drawn = run.data.codec.unit, any(pair.drawn is not None for pair in group.pairs)
     if not drawn:
         return "Real excerpts; nothing was drawn."
+    real = [pair for pair in group.pairs if pair.real is not None]
     if group.continued:
-        said = "The model continues each held-out beginning; beside it stands how the recording really goes on."
+        begun = {_home(pair) for pair in group.pairs}
+        home = f"{begun.pop()} " if len(begun) == 1 else ""
         if run.data.codec.kind == "pixels":
-            said = "The rows above the line are given, the rest is the model's; beside it stands the real image."
+            said = f"The rows above the line are given{f', {home.strip()}' if home else ''}, the rest is the model's"
+            said += "; beside it stands the real image." if real else "."
+        else:
+            said = f"The model continues each beginning{f', {home.strip()}' if home else ''}"
+            said += "; beside it stands how the recording really goes on." if real else "."
     else:
-        said = "Drawn without any beginning, beside held-out excerpts."
+        said = "Drawn without any beginning" + (", beside real excerpts." if real else ".")
+        if real and all(pair.split in ("valid", "test") for pair in real):
+            said = "Drawn without any beginning, beside held-out excerpts."
     said += f" Bits per {unit} are the model's own, of what was not given: fewer mean that it is surprised less."
     step = f" Checkpoint of step {group.step:,}" if group.step is not None else ""
     how = f", {group.how}" if group.how else ", plain sampling"
-    return f"{said}{step}{how}." if step else said
+    said = f"{said}{step}{how}." if step else said
+    named = group.folder and any(pair.file for pair in group.pairs) and not any(pair.label for pair in group.pairs)
+    return f"{said} The files are in {group.folder}." if named else said
+
+
+def _home(pair: Pair) -> str:
+    """Where a beginning is from, as the lead says it."""
+    if not pair.split:
+        return "which is not from the data that are here"
+    return "which is from the training data" if pair.split == "train" else "which is held out"
+
+
+def _excerpt(pair: Pair, run: RunFacts) -> str:
+    """What a real excerpt is called: where it is from, as far as that tells anything."""
+    origin, codec = file_name(pair.origin), run.data.codec
+    if not origin or codec.kind == "pixels":
+        return "A real excerpt"
+    at = f" from {pair.start:.2f} s" if codec.tokens_per_second else f" from {codec.unit} {pair.start:,.0f}"
+    return f"A real excerpt of {origin}{at if pair.start else ''}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,12 @@ class SheetClip:
     def given(self) -> int:
         """Tokens of the prime."""
         return int(self.prime.get("tokens", 0))
+
+    @property
+    def name(self) -> str:
+        """The file to open for it: the one with the prime in it, where there is one, and that can be heard."""
+        parts = ("joined", "clip", "joined wav", "clip wav", "continuation")
+        return next((self.files[part] for part in parts if part in self.files), next(iter(self.files.values())))
 
     def content(self, codec: CodecSettings) -> Sound | Roll | Text | Image:
         """What its files hold. Raises SeqgenError or OSError where they cannot be read."""
@@ -97,6 +104,8 @@ class Sheet:
             value, said = self.settings.get(name, plain), name.replace("_", "-")
             if value != plain and value is not None:
                 shown.append(said if value is True else f"{said} {value}")
+        if self.settings.get("ema") is False:
+            shown.append("no-ema")
         return ", ".join(shown)
 
 
@@ -141,16 +150,26 @@ def _read(file: Path) -> Sheet:
         files = {str(part): str(name) for part, name in (entry.get("files") or {}).items()}
         if not files or not all((file.parent / name).is_file() for name in files.values()):
             continue
-        bits, label = entry.get("bits_per_token"), entry.get("label")
+        bits, label, prime = entry.get("bits_per_token"), entry.get("label"), dict(entry.get("prime") or {})
+        if prime:
+            told = {"start": _whole(prime.get("start", 0)), "tokens": _whole(prime.get("tokens", 0))}
+            prime |= {"origin": str(prime.get("origin", "")), **told}
         clips.append(
             SheetClip(
                 file.parent,
                 files,
-                float(bits) if isinstance(bits, int | float) else None,
-                int(entry["tokens"]),
-                label if isinstance(label, int) else None,
-                dict(entry.get("prime") or {}),
+                float(bits) if isinstance(bits, int | float) and math.isfinite(bits) else None,
+                _whole(entry["tokens"]),
+                _whole(label) if label is not None else None,
+                prime,
                 "unfinished" if entry.get("unfinished") else "",
             )
         )
     return Sheet(file.parent, head, tuple(clips), file.stat().st_mtime)
+
+
+def _whole(value: Any) -> int:
+    """A count as a sheet tells it. Raises ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
+        return value
+    raise ValueError(f"{value!r} is no count")

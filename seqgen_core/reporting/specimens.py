@@ -80,7 +80,8 @@ class Pair:
     """A drawn clip and what is real beside it: how the same beginning really goes on, or an excerpt of the same class.
 
     Either may be missing. origin: name of the recording that both begin with. start: seconds (or tokens, of what
-    takes no time) into it.
+    takes no time) into it. split: where the real one is from, "" where not known. file: that holds the drawn one, ""
+    where none was kept.
     """
 
     drawn: Specimen | None
@@ -88,13 +89,16 @@ class Pair:
     label: str = ""
     origin: str = ""
     start: float = 0.0
+    split: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True)
 class Group:
     """Pairs of one sort. continued: whether they continue what is real. how: sampling settings, in words.
 
-    step: that of the checkpoint that drew them. settings: of `generate`, by name, where it is known.
+    step: that of the checkpoint that drew them. settings: of `generate`, by name, where it is known. folder: name of
+    the one that they are in.
     """
 
     continued: bool
@@ -102,3 +106,4 @@ class Group:
     step: int | None = None
     how: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""

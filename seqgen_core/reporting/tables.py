@@ -98,11 +98,13 @@ def overview(runs: Sequence[RunFacts]) -> list[Section]:
 
 
 def differing(runs: Sequence[RunFacts]) -> list[tuple[str, tuple[str, ...]]]:
-    """Settings that several runs have, and not the same; with their value in each."""
+    """Settings that several runs have, and not the same; with their value in each, those of one section together."""
     if len(runs) < 2:
         return []
     tables = [flat_settings(run) for run in runs]
     names = list(dict.fromkeys(name for table in tables for name in table))
+    sections = list(dict.fromkeys(name.partition(".")[0] for name in names))
+    names.sort(key=lambda name: sections.index(name.partition(".")[0]))
     found = [(name, tuple(table.get(name, NOTHING) for table in tables)) for name in names]
     return [(name, values) for name, values in found if len(set(values) - {NOTHING}) > 1]
 
