@@ -118,7 +118,7 @@ TABLE = [
         "unable to parse string as an integer (got 'three')",
         "seqgen train --help",
     ),
-    (nothing, "generate --seed", 2, "Option '--seed' requires an argument", "seqgen --help"),
+    (nothing, "generate --seed", 2, "Option '--seed' requires an argument", "seqgen generate --help"),
     (nothing, "train a b", 2, "One run at a time; got a b", "seqgen train [RUN]"),
     (nothing, "generate a b", 2, "One run at a time; got a b", "seqgen generate [RUN]"),
     # settings
@@ -190,7 +190,13 @@ TABLE = [
     (other_weights, "generate sequnet", 1, "step-8 does not hold the weights of this model", "--checkpoint"),
     (damaged_settings, "generate sequnet", 1, "runs/sequnet/settings.toml is damaged", "another run"),
     # going on
-    (nothing, "train sequnet", 2, "runs/sequnet holds a run that is finished", "--resume runs/sequnet --steps 16` prolongs"),
+    (
+        nothing,
+        "train sequnet",
+        2,
+        "runs/sequnet holds a run that is finished",
+        "--resume runs/sequnet --steps 16` prolongs",
+    ),
     (nothing, "train sequnet --resume", 2, "runs/sequnet is finished: its limit is reached", "--steps, --epochs"),
     (nothing, "train sequnet --resume --steps 5", 2, "train.steps = 5 lies behind", "above 8"),
     (nothing, "train sequnet --resume --steps 9 --model wavenet", 2, "model of runs/sequnet cannot change", "new run"),
@@ -357,7 +363,7 @@ def test_an_internal_fault_says_so(trained_project, program, monkeypatch):
 def test_faults_of_the_disk(trained_project, program, monkeypatch, number, text):
     from seqgen_core.generation.rendering import sound
 
-    def fail(*arguments):
+    def fail(*arguments, **options):
         raise OSError(number, os.strerror(number), "clips/clip-000.wav")
 
     monkeypatch.setattr(sound, "write_sound", fail)

@@ -133,8 +133,8 @@ class _Checked:
     """A stream for libraries that cannot hear of an OSError in the middle of their work: it is raised by `check`."""
 
     def __init__(self, stream: BinaryIO, path: Path) -> None:
-        self.read, self.seek, self.tell, self.flush = stream.read, stream.seek, stream.tell, stream.flush
-        self._write, self._path = stream.write, path
+        self.read, self.tell, self.flush = stream.read, stream.tell, stream.flush
+        self._write, self._seek, self._path = stream.write, stream.seek, path
         self._problem: OSError | None = None
 
     def write(self, data: bytes) -> int:
@@ -144,6 +144,14 @@ class _Checked:
             except OSError as problem:
                 self._problem = problem
         return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if self._problem is None:
+            try:
+                return self._seek(offset, whence)  # writes what was held back
+            except OSError as problem:
+                self._problem = problem
+        return 0
 
     def check(self) -> None:
         """Raise the OSError that a write met, naming the file."""

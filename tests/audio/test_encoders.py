@@ -141,6 +141,19 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch, capfd, name):
     assert capfd.readouterr().err == ""
 
 
+def test_a_disk_that_is_found_full_in_a_seek_is_one_clear_error(tmp_path, monkeypatch, capfd):
+    class Full(io.BytesIO):
+        def seek(self, offset, whence=0):
+            if len(self.getvalue()) > 1000:  # what was held back is written now
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().seek(offset, whence)
+
+    monkeypatch.setattr(encoders, "written_atomically", lambda path: contextlib.nullcontext(Full()))
+    with pytest.raises(OSError, match=r"No space left on device: '.*x'"):
+        write_sound(tmp_path / "x", np.random.default_rng(0).uniform(-1, 1, 9000), 16000, Encoding("flac"))
+    assert capfd.readouterr().err == ""
+
+
 def test_two_channels_where_nothing_is_lost(tmp_path):
     both = np.stack([tune(8000), -tune(8000)], axis=1)
     write_sound(tmp_path / "x.flac", both, 8000, Encoding("flac"))
