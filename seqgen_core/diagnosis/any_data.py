@@ -125,7 +125,8 @@ def _splits(data: PreparedData) -> Finding:
     little = splits.little_held_out(_whole(data, rate)) if codec.unit == "sample" and rate else []
     if little and rate:
         very = min(lengths[split] for split in SPLITS[1:]) < VERY_LITTLE_SECONDS * rate
-        sentence = " and ".join(one.partition(";")[0] for one in little)  # without its advice, which comes once
+        told = " and ".join(one.partition(":")[0] for one in little)  # what follows is said once
+        sentence = f"{told}: figures on {'it' if len(little) == 1 else 'them'} say little"
         return SPLITS_CHECK.found("warning" if very else "info", sentence, data.path, **figures).advising(
             SPLITS_CHECK.advice
         )

@@ -16,7 +16,7 @@ from seqgen_core.runs import RunFolder
 OVER_WARNING, OVER_SEVERE = 0.02, 0.2  # of the best held-out bits
 UNDER_INFO, UNDER_WARNING = 0.01, 0.05
 FEW_STEPS = 200
-FEW_VALID = 3
+FEW_VALID, SMOOTHED = 3, 10
 SPIKE_SHARE, SPIKE_SPREADS = 0.1, 8.0
 SPIKES_WARNING = 3
 GAP_INFO = 0.3
@@ -49,11 +49,11 @@ UNDER = check(
     "under-training",
     "run",
     looks_at="how much twice as many steps would gain, by a line through the latter half of the lowest held-out bits "
-    f"so far (of fewer than {FEW_VALID} validations, of the training bits, each the mean of a twentieth of the course) "
+    f"so far (of fewer than {FEW_VALID} validations, of the training bits, each the mean of a tenth of the course) "
     "against the logarithm of the steps; and how many steps there were",
     thresholds=f"a gain of {UNDER_INFO:.0%} a remark, of {UNDER_WARNING:.0%} a warning; fewer than {FEW_STEPS} steps a "
-    f"warning; training bits that end {UNDER_INFO:.0%} above their lowest, as after a learning rate that was raised "
-    "again, tell nothing: a remark",
+    f"warning; training bits that end {UNDER_INFO:.0%}, and by more than chance, above their lowest, as after a "
+    "learning rate that was raised again, tell nothing: a remark",
     advice="Train longer: `seqgen train --resume RUN --max-time …`.",
 )
 SPIKES = check(
@@ -163,7 +163,7 @@ def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[di
     share = gain / max(1e-9, float(bits.min()))
     if last < FEW_STEPS:
         return UNDER.found("warning", f"it was trained for {last} steps", run.path, steps=last, gain=gain)
-    if of == "training" and bits[-1] > (1 + UNDER_INFO) * bits.min():
+    if of == "training" and bits[-1] - bits.min() > max(UNDER_INFO * bits.min(), _by_chance(trained)):
         sentence = (
             f"what twice the {last:,} steps would gain cannot be told: the training bits end at {bits[-1]:.3f}, above "
             f"the {bits.min():.3f} that they had come to, and there are fewer than {FEW_VALID} validations"
@@ -181,12 +181,19 @@ def _under(run: RunFolder, trained: Sequence[dict[str, Any]], valid: Sequence[di
 
 
 def smoothed(bits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each figure (K,) as the mean of those of the twentieth of the course before it, its own included."""
-    width = max(1, len(bits) // 20)
+    """Each figure (K,) as the mean of those of the tenth of the course before it, its own included."""
+    width = max(1, len(bits) // SMOOTHED)
     total = np.concatenate([[0.0], np.cumsum(bits)])
     ends = np.arange(1, len(bits) + 1)
     starts = np.maximum(0, ends - width)
     return (total[ends] - total[starts]) / (ends - starts)
+
+
+def _by_chance(trained: Sequence[dict[str, Any]]) -> float:
+    """Twice the standard error of the difference of two smoothed figures, by how much neighbours differ."""
+    bits = np.array([line["bits"] for line in trained], float)
+    spread = float(np.diff(bits).std()) if len(bits) > 2 else 0.0  # of a difference: root 2 times that of each
+    return 2 * spread / math.sqrt(max(1, len(bits) // SMOOTHED))
 
 
 def gain_of_doubling(steps: Sequence[int], bits: Sequence[float] | NDArray[np.float64]) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seqgen_core.data.store import MANIFEST, PreparedData
-from seqgen_core.diagnosis import any_data, copies, curves, hearing, network, other_data, primes, sound_data
+from seqgen_core.diagnosis import any_data, clips, copies, curves, hearing, network, other_data, primes, sound_data
 from seqgen_core.diagnosis.finding import Finding, check, sorted_findings
 from seqgen_core.diagnosis.folders import check_file, check_folder
 from seqgen_core.diagnosis.sheets import newest_samples
@@ -57,7 +57,12 @@ def diagnose_run(
             yield from primes.check_prime(prime, run, usable)
         folder = samples or newest_samples(run)
         if folder is not None:
-            yield from check_folder(folder, run, usable)
+            try:
+                yield from check_folder(folder, run, usable)
+            except UsageError:
+                if samples is not None:
+                    raise
+                yield clips.UNREADABLE.found("warning", "its sheet names no clip that is there", folder)
 
     return sorted_findings(_counted(every(), f"looking at {run.path}", progress))
 

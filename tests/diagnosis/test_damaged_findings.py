@@ -14,6 +14,7 @@ from seqgen_core.diagnosis.diagnose import diagnose_clips, diagnose_run
 from seqgen_core.diagnosis.remedies import against_noise
 from seqgen_core.diagnosis.sheets import Drawn, finite, read_sheet, run_of_clips
 from seqgen_core.diagnosis.temperature import check_temperature
+from seqgen_core.errors import UsageError
 from seqgen_core.settings.codec import AudioCodecSettings
 
 CLIP = {"clip": 0, "bits_per_token": 4.0, "files": {"clip": "a.wav"}}
@@ -58,6 +59,14 @@ def test_figures_that_are_none(drawn):
         told(drawn[1], clips=clips)
         assert read_sheet(drawn[1]).entries == ()
     assert [finite(value) for value in (1, 0.5, 10**400, float("inf"), "1", None, False)] == [1.0, 0.5, *[None] * 5]
+
+
+def test_newest_samples_without_a_clip(drawn):
+    run, folder = drawn
+    told(folder, clips=None)
+    assert only(diagnose_run(run, None), "clip-unreadable").sentence == "its sheet names no clip that is there"
+    with pytest.raises(UsageError, match="holds no clips"):
+        diagnose_run(run, None, samples=folder)
 
 
 def test_damaged_metrics(drawn):

@@ -115,7 +115,7 @@ def test_under_training(music, tmp_path):
 
 def test_under_training_by_few_validations(music, tmp_path):
     course = falling(2000, 3.5)
-    hump = [*course, *(np.array(course[-50:]) + np.linspace(0.3, -0.01, 50))]
+    hump = [*course, *(np.array(course[-50:]) + np.linspace(0.3, 0, 50)), *course[-50:]]
     settled = only(check_curves(logged(tmp_path / "a", music, hump), music, None), "under-training")
     assert "training bits" in settled.sentence
     assert 0 <= settled.figures["gain"] < 0.2
