@@ -68,10 +68,21 @@ def evaluate(
     given += [key for key in keys if key.removeprefix("evaluate.") in {*of_clips, "top_k", "resamples"}]
     if given and not settings.quality:
         raise UsageError(f"{given[0]} is of the clips that --quality draws.", hint="Add --quality, or leave it out.")
+    drawn = [
+        text
+        for text in given
+        if text.lstrip("-").rpartition(".")[2] not in ("clips-from", "clips_from", "seed", "resamples")
+    ]
+    if settings.clips_from is not None and drawn:
+        raise UsageError(
+            f"{drawn[0]} is of clips that --quality draws; --clips-from takes those that are there.",
+            hint="Leave one of them out.",
+        )
 
     from seqgen_cli.finding import load_named_run
     from seqgen_cli.measured import quality_json, show_quality
     from seqgen_core.evaluation import likelihood
+    from seqgen_core.library.clip_lengths import plan
     from seqgen_core.library.quality import measure_quality
     from seqgen_core.library.run import EXPORTED
 
@@ -83,6 +94,7 @@ def evaluate(
             f"--quality compares clips with the held-out data; got the file {ordinary[0]}.",
             hint="Leave the files out, or score them without --quality.",
         )
+    planned = plan(run, settings, shared.screen) if settings.quality else None
     result = run.evaluate(settings, files=ordinary, label=label, progress=shared.screen)
     _, step = run.model(settings.checkpoint, ema=settings.ema, device=settings.device)  # the one that was scored
 
@@ -114,7 +126,7 @@ def evaluate(
     order0 = yardsticks["order0"]
     beside = "" if order0 is None else f", order-0 {order0:.4f}"
     screen.line(f"yardsticks in bits: uniform {yardsticks['uniform']:.4f}{beside}")
-    measured = measure_quality(run, settings, screen) if settings.quality else []
+    measured = measure_quality(run, settings, screen, planned) if settings.quality else []
     show_quality(screen, measured, codec)
     screen.result(
         {

@@ -44,7 +44,13 @@ def show_quality(screen: "Screen", found: Sequence["MeasuredClips"], codec: "Cod
 def quality_json(found: Sequence["MeasuredClips"], settings: "EvaluateSettings") -> dict[str, Any]:
     """The same for machines, with how the clips were drawn."""
     drawn = ("clips_from", "temperature", "top_k", "top_p", "seed", "resamples")
-    return {**{name: getattr(settings, name) for name in drawn}, "sets": [clips.as_json() for clips in found]}
+    told = {name: getattr(settings, name) for name in drawn}
+    if settings.clips_from is not None:
+        from seqgen_core.library.samples import sheet_settings
+
+        sheet = sheet_settings(settings.clips_from)
+        told |= {name: sheet.get(name) for name in ("temperature", "top_k", "top_p")}
+    return {**told, "sets": [clips.as_json() for clips in found]}
 
 
 def _figures(estimate: "Estimate", decimals: int) -> str:

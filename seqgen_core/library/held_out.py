@@ -13,6 +13,8 @@ from seqgen_core.errors import SeqgenError
 from seqgen_core.streams import Stream
 
 MOST_STRETCHES = 2000
+FEWEST = 4
+"""Real clips: two that stand in place of drawn ones, and two that both are compared with."""
 SHORTEST = 0.5
 """A recording shorter than a clip stands as one of its own length, down to this share of the clip."""
 
@@ -50,12 +52,18 @@ def stretches(streams: Sequence[Stream], length: int, seed: int, *, most: int = 
     return [found[place] for place in order]
 
 
+def count_stretches(sizes: np.ndarray, length: int) -> int:
+    """How many `stretches` finds in recordings of these sizes."""
+    short = (sizes < length) & (sizes >= max(2, SHORTEST * length))
+    return int((sizes // length).sum() + short.sum())
+
+
 def halves(found: Sequence[Stretch], needed: int) -> tuple[list[Stretch], list[Stretch]]:
     """Two disjoint sets of real clips, `needed` or half of all in the first, the rest in the second.
 
     Raises SeqgenError where there are not two for each.
     """
-    if len(found) < 4:
+    if len(found) < FEWEST:
         raise SeqgenError(
             f"The held-out recordings hold {len(found)} stretches of that length, too few to compare with.",
             "Four or more.",

@@ -17,6 +17,7 @@ from seqgen_core.evaluation.fidelity.classifier import Classifier
 from seqgen_core.evaluation.fidelity.kinds import Kind, kind_of
 from seqgen_core.evaluation.fidelity.measure import Measure
 from seqgen_core.library import samples
+from seqgen_core.library.clip_lengths import Planned, held_out_of, plan
 from seqgen_core.library.held_out import Followers, Stretch, halves, recordings, stretches
 from seqgen_core.library.samples import Sample
 from seqgen_core.progress import Progress, Silent
@@ -54,29 +55,26 @@ class MeasuredClips:
         return {**head, **sizes, **by_label, "measures": [measure.as_json() for measure in self.measures]}
 
 
-def measure_quality(run: "Run", settings: EvaluateSettings, progress: Progress | None = None) -> list[MeasuredClips]:
+def measure_quality(
+    run: "Run", settings: EvaluateSettings, progress: Progress | None = None, planned: Planned | None = None
+) -> list[MeasuredClips]:
     """Draw clips, or take those of settings.clips_from, and measure them: a set of continuations, one from nothing.
 
+    planned: what `clip_lengths.plan` found before, if it was asked.
     Raises UsageError for data that no measure fits, SeqgenError where too little is held out.
     """
     heard = progress or Silent()
+    planned = plan(run, settings, heard) if planned is None else planned
     codec, data = run.settings.data.codec, run.data(heard)
-    if any(item.given > 1 for item in data.items(settings.split)):
-        raise UsageError(
-            f"{data.path} holds a task, whose answers are right or wrong.", hint="Leave --quality out: accuracy tells."
-        )
-    held_out, all_held_out = recordings(data, [settings.split]), recordings(data, ["valid", "test"])
-    if not held_out:
-        raise UsageError(f"The {settings.split} split of {data.path} holds no recording.", hint="Choose another.")
-    if settings.clips_from is not None:
-        clips = samples.written(settings.clips_from, codec)
-        sets = [[c for c in clips if c.origin], [c for c in clips if not c.origin]]
+    held_out, all_held_out = held_out_of(data, settings)
+    if planned.written is not None:
+        sets = [[c for c in planned.written if c.origin], [c for c in planned.written if not c.origin]]
     else:
         sets = [[], []]
         if not isinstance(codec, PixelsCodecSettings):  # half an image is given, and the other half alone is no image
-            sets[0] = samples.continuations(run, settings, held_out, heard)
-        if not getattr(run.settings.model, "local_features", 0):
-            sets[1] = samples.from_nothing(run, settings, all_held_out, heard, named=not sets[0])
+            sets[0] = samples.continuations(run, settings, held_out, heard, planned.continued)
+        if planned.free is not None:
+            sets[1] = samples.from_nothing(run, settings, heard, planned.free, named=not sets[0])
     kind = kind_of(codec, [stream.tokens for stream in recordings(data, ["train"])])
     measured = []
     heard.begin("measuring", float(sum(map(bool, sets))), "sets")

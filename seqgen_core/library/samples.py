@@ -48,30 +48,21 @@ class Sample:
 
 
 def continuations(
-    run: "Run", settings: EvaluateSettings, streams: Sequence[Stream], progress: Progress
+    run: "Run", settings: EvaluateSettings, streams: Sequence[Stream], progress: Progress, length: int | None
 ) -> list[Sample]:
     """Continuations of excerpts of these recordings, picked so that each is followed by as much real sound, or text.
 
-    Where no length is asked for, it is half a usual recording at most. A model with features continues beginnings.
-    Raises UsageError where every recording is too short for that.
+    A model with features continues beginnings, to their ends where length is None.
     """
     model, _ = run.model(settings.checkpoint, ema=settings.ema, device=settings.device, progress=progress)
     if model.local_features:
-        told = {"conditional": True, "split": settings.split, "length": settings.length}
+        told = {"conditional": True, "split": settings.split, "length": length}
         drawing = run.draw(_drawn_by(settings), **told, progress=progress)
         return [Sample.of(clip) for clip in drawing]
+    assert length is not None
     codec = run.settings.data.codec
-    length = _clip_length(codec, settings)
     usual = int(np.median([len(stream.tokens) for stream in streams]))
-    if settings.seconds is None and settings.length is None:
-        length = min(length, max(1, usual // 2))
     longer = [dataclasses.replace(s, features=None) for s in streams if len(s.tokens) > length]
-    if not longer:
-        longest = max(len(stream.tokens) for stream in streams)
-        raise UsageError(
-            f"No recording of the {settings.split} split is longer than the clips, {length} {codec.unit}s.",
-            hint=f"The longest has {longest}: draw shorter clips by --seconds or --length.",
-        )
     heard = min(starts.prime_length(model, codec, None), max(1, usual - length))
     before = [stream.cut(len(stream.tokens) - length) for stream in longer]
     primes = starts.draw_primes(before, heard, settings.clips, settings.seed)
@@ -80,16 +71,13 @@ def continuations(
 
 
 def from_nothing(
-    run: "Run", settings: EvaluateSettings, streams: Sequence[Stream], progress: Progress, *, named: bool
+    run: "Run", settings: EvaluateSettings, progress: Progress, length: int, *, named: bool
 ) -> list[Sample]:
-    """Clips from nothing, of a model with labels as many of each; as long as asked, or as a usual recording.
+    """Clips from nothing, of a model with labels as many of each.
 
     named: whether progress shall hear of the engine, which it may have heard of before.
     """
     codec = run.settings.data.codec
-    length = _clip_length(codec, settings)
-    if settings.seconds is None and settings.length is None and codec.tokens_per_second:
-        length = min(length, int(np.median([len(stream.tokens) for stream in streams])))
     classes = getattr(run.settings.model, "classes", 0)
     own = {"label": (run.settings.data.label_names or "0")[0]} if classes else {}  # to begin with
     drawing = run.draw(_drawn_by(settings), length=length, **own, progress=progress if named else Silent())
@@ -139,7 +127,14 @@ def _read(path: Path, entry: dict[str, Any], codec: CodecSettings) -> Sample:
     return Sample(drawn, prime.get("origin", ""), place, entry.get("label"))
 
 
-def _clip_length(codec: CodecSettings, settings: EvaluateSettings) -> int:
+def sheet_settings(folder: Path) -> dict[str, Any]:
+    """How `generate` was asked for the clips of a folder, by name; empty where its sheet does not tell."""
+    found = json.loads((folder / SHEET).read_text(encoding="utf-8")).get("settings")
+    return found if isinstance(found, dict) else {}
+
+
+def clip_length(codec: CodecSettings, settings: EvaluateSettings) -> int:
+    """Tokens of a clip as asked, or as `generate` draws it unasked."""
     return starts.clip_length(codec, starts.from_nothing(codec, 1), length=settings.length, seconds=settings.seconds)
 
 

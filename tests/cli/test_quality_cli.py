@@ -10,7 +10,7 @@ from tiny import make_data, make_images, make_run
 from seqgen_core.data.store import PreparedData
 from seqgen_core.data.writer import PreparedWriter
 from seqgen_core.library import load_run
-from seqgen_core.library.held_out import Followers, halves, stretches
+from seqgen_core.library.held_out import Followers, count_stretches, halves, stretches
 from seqgen_core.library.quality import measure_quality
 from seqgen_core.settings.codec import NotesCodecSettings, TextCodecSettings
 from seqgen_core.settings.evaluate import EvaluateSettings
@@ -143,6 +143,12 @@ def test_clips_that_were_written_are_measured_without_drawing(trained_project, p
     (following,) = out.json["quality"]["sets"]
     assert (following["set"], following["clips"], following["length"]) == ("continuations", 3, 50)
     assert "drawing" not in out.err
+    told = json.loads(Path("here/sheet.json").read_text())["settings"]
+    assert [out.json["quality"][name] for name in ("temperature", "top_p")] == [told["temperature"], told["top_p"]]
+    for asked in (["--clips", 3], ["top_k=3"], ["--temperature", 0.5]):
+        both = program("evaluate", "runs/sequnet", "--quality", "--clips-from", "here", *asked)
+        assert both.code == 2
+        assert "takes those that are there" in both.err
     sheet = json.loads(Path("here/sheet.json").read_text())
     Path("here/sheet.json").write_text(json.dumps({**sheet, "codec": {"kind": "mu-law"}}))
     refused = program("evaluate", "runs/sequnet", "--quality", "--clips-from", "here")
@@ -160,7 +166,7 @@ def test_clips_that_were_written_are_measured_without_drawing(trained_project, p
         (["--set", "evaluate.seed=3"], "evaluate.seed is of the clips that --quality draws", "Add --quality"),
         (["--quality", "--clips-from", "nowhere"], "There is no sheet.json in nowhere", "`seqgen generate` wrote"),
         (["--quality", "--seconds", 3], "No recording of the test split is longer", "The longest has 500"),
-        (["--quality", "--seconds", 0.2, "--clips", 2], "hold 3 stretches of that length", "--seconds or --length"),
+        (["--quality", "--seconds", 0.2, "--clips", 2], "hold 3 stretches of that length", "--length 166 works"),
     ],
 )
 def test_what_cannot_be_measured_is_told(trained_project, program, arguments, cause, hint):
@@ -168,6 +174,7 @@ def test_what_cannot_be_measured_is_told(trained_project, program, arguments, ca
     assert out.code in (1, 2)
     assert cause in out.err
     assert hint in out.err
+    assert "scoring" not in out.err  # told before any work
 
 
 def test_files_are_scored_and_not_compared(trained_project, program):
@@ -189,7 +196,25 @@ def test_twenty_recordings_are_listed_and_v_lists_all(tmp_path, program, monkeyp
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_clips_are_shortened_to_what_is_held_out(tmp_path, program, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = make_data(tmp_path / "data", lengths={"train": [900], "valid": [300], "test": [400]})
+    trained(tmp_path, data, "sequnet")
+    out = program("evaluate", "own", *QUICK, "--json")
+    assert out.code == 0, out.err
+    following, alone = out.json["quality"]["sets"]
+    assert (following["length"], alone["length"]) == (50, 80)  # eight of each in 400, and in 300 and 400
+    assert "continuations of 0.05 s, since the held-out recordings hold 2 stretches of 0.2 s" in out.err
+
+
 # real clips
+
+
+def test_counting_agrees_with_cutting():
+    for length in (1, 3, 10, 40, 70):
+        sizes = np.array([2, 6, 25, 64])
+        found = stretches([Stream(str(size), np.arange(size)) for size in sizes], length, seed=0)
+        assert count_stretches(sizes, length) == len(found)
 
 
 def test_stretches_lie_side_by_side_and_short_recordings_stand_whole():
