@@ -55,6 +55,18 @@ def test_plain_lines_are_broken_between_figures(monkeypatch, capsys):
     assert lines == ["training:    10/1,000 steps  4.500 bits", "  1 steps/s  16:30 left  memory 90 MiB"]
 
 
+def test_the_line_of_progress_leaves_room_for_what_ctrl_c_writes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")  # no line is drawn over while this looks at it
+    shown = Screen()
+    shown.begin("drawing", 10**9, "tokens")
+    shown.update(10**8, **{"tokens/s": "123,456", "real-time factor": "1.234"})
+    line = shown._drawn().plain
+    assert "drawing" in line
+    assert len(line) <= 60 - len("^C") - 1
+    shown.end()
+
+
 @pytest.fixture
 def exported(trained_project, program):
     assert program("export", "sequnet").code == 0
