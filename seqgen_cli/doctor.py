@@ -164,7 +164,7 @@ def _show(shared: Shared, place: Path, kind: str, findings: "list[Finding]") -> 
         if counts[severity]
     ]
     verdict = "" if counts["severe"] or counts["warning"] else "; nothing serious"
-    screen.sentence(f"{place}: {len(findings)} findings: {', '.join(told)}{verdict}")
+    screen.sentence(f"{place}: {len(findings)} finding{'s' * (len(findings) != 1)}: {', '.join(told)}{verdict}")
     alarming = any(finding.alarming for finding in findings)
     screen.result(
         {
