@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqgen_core.data.store import Item, PreparedData, Split
-from seqgen_core.generation import starts
+from seqgen_core.library.prime_places import seed_of_primes
 from seqgen_core.progress import Progress
 from seqgen_core.settings.codec import AudioCodecSettings, NotesCodecSettings
 from seqgen_core.settings.report import ReportSettings
@@ -23,8 +23,6 @@ HELD_OUT: tuple[Split, ...] = ("test", "valid", "train")
 """Splits that real excerpts are taken from: the first that holds any."""
 EACH = 0.4
 """Of a usual recording, what the prime has at most, and what is drawn; the rest leaves room for other places."""
-SEEDS = 100
-"""Seeds that are tried for primes in different places, with as much real sound after each as is drawn."""
 MOST_CLASSES = 10
 """Classes of which a clip is drawn."""
 
@@ -42,37 +40,13 @@ def draw_continued(run: "Run", data: PreparedData, settings: ReportSettings, spa
     """Continue held-out excerpts. Raises SeqgenError where that cannot be done."""
     split = next((item.split for item in held_out(data)), "test")
     changes: dict[str, Any] = {"conditional": True, "split": split, **_lengths(run, data, settings, primed=True)}
-    common = {**_common(settings), "seed": _seed(run, data, settings, changes)}
+    streams = [replace(data.stream(item), features=None) for item in data.items(split)]
+    places = {name: changes[name] for name in ("seconds", "prime_seconds") if name in changes}
+    seed = settings.seed  # one that was asked for is kept
+    if seed == ReportSettings().seed:
+        seed = seed_of_primes(run, streams, settings.count, seed, device=settings.device, **places)
+    common: dict[str, Any] = {**_common(settings), "seed": seed}
     _keep(run.generate(**common, **changes, count=settings.count, progress=progress), spare)
-
-
-def _seed(run: "Run", data: PreparedData, settings: ReportSettings, changes: dict[str, Any]) -> int:
-    """The seed, from the page's on, whose primes lie apart and have as much after them as is drawn; the best of some.
-
-    The places follow from the seed alone, so `generate` with it draws the same clips again.
-    """
-    codec, items = run.settings.data.codec, data.items(changes["split"])
-    model, _ = run.model("best", device=settings.device)
-    if codec.kind == "pixels" or model.local_features or any(item.given > 1 for item in items):
-        return settings.seed
-    streams = [replace(data.stream(item), features=None) for item in items]
-    lengths = {stream.origin: len(stream.tokens) for stream in streams}
-    prime = starts.prime_length(model, codec, changes.get("prime_seconds"))
-    best, most = settings.seed, (-1, -1)
-    for seed in range(settings.seed, settings.seed + SEEDS):
-        primes = starts.draw_primes(streams, prime, settings.count, seed)
-        new = starts.clip_length(codec, primes, length=None, seconds=changes.get("seconds"))
-        spans = [(one.origin, one.start, one.start + len(one.tokens) + new) for one in primes]
-        whole = sum(stop <= lengths[origin] for origin, _, stop in spans)
-        apart = sum(
-            all(other[0] != origin or stop <= other[1] or other[2] <= start for other in spans[:place])
-            for place, (origin, start, stop) in enumerate(spans)
-        )
-        if (found := (whole + apart, len({origin for origin, _, _ in spans}))) > most:
-            best, most = seed, found
-        if whole + apart == 2 * settings.count:
-            break
-    return best
 
 
 def draw_from_nothing(
@@ -106,8 +80,9 @@ def _lengths(run: "Run", data: PreparedData | None, settings: ReportSettings, *,
         return {}
     if items:
         median = float(np.median([item.length for item in items])) / codec.tokens_per_second
-        prime = min(prime, EACH * median) if primed else 0.0
-        new = min(new, EACH * median if primed else median)
+        each = EACH if len(items) >= settings.count else EACH / 2  # several places of the same recording
+        prime = min(prime, each * median) if primed else 0.0
+        new = min(new, each * median if primed else median)
     return {"seconds": round(new, 3) or new, **({"prime_seconds": round(prime, 3) or prime} if primed else {})}
 
 

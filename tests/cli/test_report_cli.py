@@ -40,6 +40,7 @@ def test_a_page_of_ours_is_replaced_and_nothing_else(trained_project, program):
     assert program("report", "tcn", "--no-draw", "--out", "page.html").code == 0
     before = Path("page.html").read_text()
     again = program("report", "tcn", "--no-draw", "--out", "page.html", "--title", "Again")
+    assert "page.html, replaced: " in again.out
     assert again.code == 0, again.err
     assert Path("page.html").read_text() != before
     Path("mine.html").write_text("<!DOCTYPE html><title>mine</title>")

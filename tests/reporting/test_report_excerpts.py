@@ -1,15 +1,20 @@
 """Real excerpts that differ, and what is said of clips by where their beginnings are from."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_report_curves import a_run
-from tiny import make_data
+from tiny import make_data, make_run
 
 from seqgen_core.errors import UsageError
+from seqgen_core.generation import starts
+from seqgen_core.library import Run
+from seqgen_core.library.blueprint import blueprint
+from seqgen_core.library.prime_places import seed_of_primes
 from seqgen_core.reporting import gathering, page
 from seqgen_core.reporting.excerpts import Excerpts
 from seqgen_core.reporting.players import blocks
@@ -92,3 +97,15 @@ def test_settings_that_differ_stand_by_section():
     runs[1] = dataclasses.replace(runs[1], settings=changed.model_copy(update={"model": model, "train": train}))
     sections = [name.partition(".")[0] for name, _ in differing(runs)]
     assert len(set(sections)) == sum(a != b for a, b in zip(["", *sections], sections, strict=False))
+
+
+def test_primes_lie_apart_with_as_much_after_them_as_is_drawn(tmp_path):
+    data = make_data(tmp_path / "data", lengths={"train": (300,), "valid": (90,), "test": (1500, 90)})
+    run = Run(make_run(tmp_path / "run", data, "tcn"))
+    run.model = lambda *_, **__: (blueprint(run.settings), 0)
+    streams = [data.stream(item) for item in data.items("test")]
+    seed = seed_of_primes(run, streams, 3, 4, seconds=0.2, prime_seconds=0.1)
+    assert seed >= 4
+    found = sorted(starts.draw_primes(streams, 100, 3, seed), key=lambda one: one.start)
+    assert all(one.origin == "test 0" and one.start + 300 <= 1500 for one in found)
+    assert all(b.start - a.start >= 300 for a, b in itertools.pairwise(found))

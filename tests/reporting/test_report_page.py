@@ -225,6 +225,11 @@ def test_text_sets_apart_what_was_given(shown):
     assert real in SENTENCE * 12
 
 
+def test_the_reach_over_an_image_is_said_to_be_an_upper_bound(shown):
+    part = next(one for one in shown.root.all("section") if one.attributes["aria-labelledby"] == "reach")
+    assert "at most" in part.all("figure", "image")[0].all("figcaption")[0].text
+
+
 def test_rolls_are_drawn_and_images_split_where_the_model_begins(shown):
     rolls = section_of(shown, "notes").all("svg", "roll")
     assert len(rolls) == 2 * 2 * COUNT
@@ -318,6 +323,13 @@ def test_chromium_shows_it(shown, browser, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         below = page.evaluate("document.documentElement.scrollHeight - document.querySelector('footer').offsetTop")
         assert below < 900  # nothing hangs out below the end
+    table = page.locator(".scroll").first
+    assert table.evaluate("(one) => one.scrollWidth > one.clientWidth")
+    assert table.evaluate("(one) => getComputedStyle(one).backgroundAttachment").endswith(
+        "scroll"
+    )  # a shade: more there
+    left = page.locator(".reach .across span").first
+    assert left.bounding_box()["x"] >= page.locator(".reach .strip").first.bounding_box()["x"] - 10
     context.close()
 
 
