@@ -36,9 +36,9 @@ class PreprocessSettings(Settings):
     normalise: Literal["none", "peak", "rms"] = "none"
     """One gain for the whole data set: its peak to 0.95, or its RMS to -20 dBFS (louder peaks are clamped)."""
     valid_share: float = Field(0.05, ge=0, le=0.9)
-    """Share of recordings (of few, of their duration) drawn for validation, unless folders or download lists say which."""
+    """Share of recordings (of few, of their duration) drawn for validation, unless folders or lists say which."""
     test_share: float = Field(0.05, ge=0, le=0.9)
-    """Share of recordings (of few, of their duration) drawn for the test, unless folders or download lists say which."""
+    """Share of recordings (of few, of their duration) drawn for the test, unless folders or lists say which."""
     seed: int = Field(0, ge=0)
     """Seed of the draw; it depends on this and the recording's bytes alone, so new files do not reshuffle old ones."""
     labels: str = Field("none", min_length=1)
