@@ -1,7 +1,7 @@
 """seqgen export: a trained run as one file, for seqgen elsewhere or for programs without it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,17 +70,7 @@ def _safetensors(shared: Shared, run: "RunFolder", path: Path, settings: ExportS
     weights = "moving average of the weights" if written.ema else "weights"
     screen.line(f"{path}: {weights} of {run.path} at step {written.step:,}, {size:,} bytes")
     screen.line(f"next: seqgen generate {path}")
-    screen.result(
-        {
-            "run": run.path,
-            "file": path,
-            "to": settings.to,
-            "step": written.step,
-            "ema": written.ema,
-            "bytes": size,
-            "sha256": written.tensors_sha256,
-        }
-    )
+    screen.result({**_account(run, path, settings, written.step, ema=written.ema), "sha256": written.tensors_sha256})
 
 
 def _onnx(shared: Shared, run: "RunFolder | Exported", path: Path, settings: ExportSettings) -> None:
@@ -116,12 +106,7 @@ def _onnx(shared: Shared, run: "RunFolder | Exported", path: Path, settings: Exp
     screen.line("next: docs/onnx.md says how to draw from it, docs/onnx_sound.py is an example")
     screen.result(
         {
-            "run": run.path,
-            "file": path,
-            "to": settings.to,
-            "step": written.step,
-            "ema": written.ema,
-            "bytes": size,
+            **_account(run, path, settings, written.step, ema=written.ema),
             "nodes": written.nodes,
             "difference": found.difference,
             "tokens_compared": found.tokens,
@@ -139,3 +124,11 @@ def _check_installed() -> None:
             f"`seqgen export --to onnx` needs the Python package {error.name}, which is not installed.",
             hint="`pip install 'seqgen[onnx]'` brings it.",
         ) from error
+
+
+def _account(
+    run: "RunFolder | Exported", path: Path, settings: ExportSettings, step: int, *, ema: bool
+) -> dict[str, Any]:
+    """What is told of a file of any sort."""
+    size = path.stat().st_size
+    return {"run": run.path, "file": path, "to": settings.to, "step": step, "ema": ema, "bytes": size}

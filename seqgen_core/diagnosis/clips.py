@@ -41,11 +41,6 @@ TRAP = check(
     advice="Start from real sound (--conditional, --prime FILE), raise --temperature a little, or draw with --dither, "
     "which frees cold clips; cut silence from the data.",
 )
-FREED = (
-    "Prime it with more sound, raise --temperature a little, or draw with --dither, which frees cold clips; cut "
-    "silence from the data."
-)
-"""Advice about the trap where clips are continuations."""
 TONE_CHECK = check(
     "constant-tone",
     "samples",
@@ -132,7 +127,8 @@ def check_clip(
     yield runaway
     if not runaway.alarming:  # which is noise, too, but to be helped otherwise
         yield _pitchless(seen, where, real)
-    yield _loop(seen, where)
+    if not trap.alarming:  # silence is like itself at every lag
+        yield _loop(seen, where)
     least = CLIPPED if real is None else max(CLIPPED, 3 * real.clipped)
     cut = is_cut(seen.clipping, least)
     sentence = f"{seen.clipping.share:.2%} of the samples are cut off at the extremes"

@@ -9,7 +9,7 @@ from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis import clips
 from seqgen_core.diagnosis.continuations import check_seams
 from seqgen_core.diagnosis.finding import Finding, check
-from seqgen_core.diagnosis.remedies import against_noise
+from seqgen_core.diagnosis.remedies import against_noise, against_silence
 from seqgen_core.diagnosis.rolls_and_images import check_entries
 from seqgen_core.diagnosis.sheets import Sheet, logged, read_sheet
 from seqgen_core.diagnosis.sound_files import Beside, check_sound_file
@@ -66,8 +66,8 @@ def check_folder(folder: Path, run: RunFolder | None, data: PreparedData | None)
 def _advised(one: Finding, run: RunFolder | None, data: PreparedData | None, sheet: Sheet) -> Finding:
     if one.check == clips.NO_PITCH.name and one.alarming and run is not None:
         return one.advising(against_noise(run, data, sheet.drawn))
-    if one.check == clips.TRAP.name and one.alarming and sheet.drawn.continued:
-        return one.advising(clips.FREED)
+    if one.check == clips.TRAP.name and one.alarming and sheet.there:
+        return one.advising(against_silence(sheet.drawn))
     return one
 
 

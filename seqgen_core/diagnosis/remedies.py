@@ -1,4 +1,4 @@
-"""What to do first about clips that are noise of the right colour, with the run's own figures."""
+"""What to do first about clips that are noise of the right colour, or trapped in silence, by how they came about."""
 
 from seqgen_core.data.store import PreparedData
 from seqgen_core.diagnosis.any_data import PAPERS, SHORT_SECONDS, in_words
@@ -24,6 +24,19 @@ def against_noise(run: RunFolder, data: PreparedData | None, drawn: Drawn) -> st
     if drawn.temperature > COOLER:
         told.append(f"Meanwhile try --temperature {COOLER:g}.")
     return " ".join(part for part in told if part)
+
+
+def against_silence(drawn: Drawn) -> str:
+    """Advice about clips that are trapped: what was not tried yet. drawn: how they were."""
+    start = "Prime it with more sound" if drawn.continued else "Start from real sound (--conditional, --prime FILE)"
+    cold = drawn.temperature < 1 or bool(drawn.cut_off)  # at temperature 1 there is nothing that dither could change
+    if drawn.dither:
+        tried = " or raise --temperature: --dither was not enough"
+    elif drawn.dither is False and not cold:
+        tried = " or raise --temperature a little"
+    else:
+        tried = ", raise --temperature a little, or draw with --dither, which frees cold clips"
+    return f"{start}{tried}; cut silence from the data."
 
 
 def _trained(run: RunFolder) -> tuple[str, bool]:

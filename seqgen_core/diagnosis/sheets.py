@@ -42,6 +42,8 @@ class Drawn:
     rank: int = 0
     continued: bool = False
     """Whether they go on with real sound."""
+    dither: bool | None = None
+    """Whether trapped ones were to be freed; None where that is not known."""
 
     @property
     def cut_off(self) -> str:
@@ -96,6 +98,7 @@ def _drawn(settings: object, entries: Iterable[dict[str, Any]]) -> Drawn:
         _or(given["top_p"], 1.0),
         int(_or(given["rank"], 0)),
         continued or told.get("conditional") is True or bool(told.get("prime")),
+        told["dither"] if isinstance(told.get("dither"), bool) else None,
     )
 
 

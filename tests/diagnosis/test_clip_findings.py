@@ -258,3 +258,11 @@ def test_text_loops(shared_data, tmp_path):
     assert (found.severity, repeated_share(play[:2000]) < 0.1) == ("warning", True)
     (tmp_path / "a.txt").write_text("so so so " * 50)
     assert only(diagnose_clips(tmp_path, None, None), "text-loop").severity == "severe"
+
+
+def test_silence_is_no_loop(tmp_path):
+    wave = np.zeros(4000)
+    wave[:40] = np.random.default_rng(0).normal(0, 0.3, 40)  # what a clip did before it was trapped
+    found = {one.check for one in check_clip(wave, 1000, tmp_path) if one.alarming}
+    assert "silence-trap" in found
+    assert "repeated-loop" not in found

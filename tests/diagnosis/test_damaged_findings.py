@@ -130,3 +130,21 @@ def test_advice_fits_how_clips_were_drawn(drawn):
         told(folder, clips=[{"files": files}])
         found = only(diagnose_clips(folder, None, None), "silence-trap")
         assert (words in found.advice, "--dither" in found.advice) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("how", "words", "named"),
+    [
+        ({"temperature": 0.3, "dither": False}, "--dither, which frees cold clips", True),
+        ({"temperature": 0.3, "dither": True}, "--dither was not enough", True),
+        ({"temperature": 1.0, "dither": False}, "or raise --temperature a little; cut", False),
+        ({"temperature": 1.0, "dither": False, "top_k": 5}, "--dither, which frees cold clips", True),
+    ],
+)
+def test_advice_about_silence_names_what_was_not_tried(drawn, how, words, named):
+    _, folder = drawn
+    soundfile.write(folder / "a.wav", np.zeros(8000), 8000)
+    told(folder, clips=[{"files": {"clip": "a.wav"}}], settings=how)
+    advice = only(diagnose_clips(folder, None, None), "silence-trap").advice
+    assert words in advice
+    assert ("--dither" in advice) == named
